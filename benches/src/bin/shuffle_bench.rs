@@ -1,0 +1,2 @@
+//! Bywash.
+fn main() {}

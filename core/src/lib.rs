@@ -1,0 +1,11 @@
+//! Mechanism of the Bywash shuffle engine, without an operating system.
+//!
+//! This crate performs no I/O, reads no clock or environment and starts no thread; the one thing it
+//! takes from the system is anonymous memory, and that only after the ledger granted it.
+
+pub mod cast;
+mod error;
+mod id;
+
+pub use error::{Error, ErrorKind, Figure, Result};
+pub use id::{AttemptId, MapId};
