@@ -6,6 +6,8 @@
 pub mod cast;
 mod error;
 mod id;
+pub mod codec;
+pub mod memory;
 
 pub use error::{Error, ErrorKind, Figure, Result};
 pub use id::{AttemptId, MapId};

@@ -1,0 +1,33 @@
+//! Memory that is asked for before it is taken.
+//!
+//! ```text
+//! MemoryLedger            one per executor: a capacity, what is granted, what is live
+//!   TaskMemory            at most capacity/N of it, at least its promised minimum
+//!     Consumer            holds memory for one purpose; may be asked to spill
+//!       Reservation       RAII: granted bytes, of which some are live
+//!       Area, Block, Vector   memory that carries its reservation
+//! ```
+//!
+//! *granted* is what the ledger allowed, *live* what is really allocated; live <= granted <= capacity
+//! at every instant. A container adds to live just before it allocates and takes away just after it
+//! freed. No lock is held while a consumer spills or the system is asked for memory.
+
+mod area;
+mod block;
+mod consumer;
+mod ledger;
+mod pressure;
+mod reservation;
+mod state;
+mod task;
+mod vector;
+
+pub use area::{Area, Array, page_bytes, page_round};
+pub use block::{Block, BlockOwner, ChargeMode};
+pub use consumer::Consumer;
+pub use ledger::{HolderReport, MemoryLedger};
+pub use pressure::{Reclaimed, Spillable};
+pub use reservation::Reservation;
+pub use state::{Acquire, LedgerState, Patience, Shortfall, TaskId, Tick, WaitStatus, WaitToken};
+pub use task::TaskMemory;
+pub use vector::Vector;

@@ -1,0 +1,91 @@
+//! Granted bytes that go back when dropped.
+
+use super::consumer::Consumer;
+
+/// Bytes granted to a consumer, of which some are live. Dropping it gives all of them back.
+#[derive(Debug)]
+pub struct Reservation {
+    consumer: Consumer,
+    granted: u64,
+    live: u64,
+}
+
+impl Reservation {
+    pub(super) const fn new(consumer: Consumer, granted: u64) -> Self {
+        Self { consumer, granted, live: 0 }
+    }
+
+    /// Says how many of the granted bytes are really allocated. Call it with more just before
+    /// allocating and with less just after freeing.
+    pub fn set_live(&mut self, live: u64) {
+        debug_assert!(live <= self.granted, "live memory that was never granted");
+        if live > self.live {
+            self.consumer.add_live(live - self.live);
+        } else {
+            self.consumer.sub_live(self.live - live);
+        }
+        self.live = live;
+    }
+
+    /// Gives back what is granted above `granted`, which is at least what is live.
+    pub fn shrink_to(&mut self, granted: u64) {
+        debug_assert!(granted >= self.live, "live memory given back");
+        if granted < self.granted {
+            self.consumer.give_back(self.granted - granted);
+            self.granted = granted;
+        }
+    }
+
+    /// Takes over the bytes of another reservation of the same consumer.
+    pub fn absorb(&mut self, mut other: Self) {
+        debug_assert!(self.consumer.is_same(&other.consumer), "one consumer each");
+        self.granted += std::mem::take(&mut other.granted);
+        self.live += std::mem::take(&mut other.live);
+    }
+
+    /// Bytes granted.
+    pub const fn granted(&self) -> u64 {
+        self.granted
+    }
+
+    /// Bytes live.
+    pub const fn live(&self) -> u64 {
+        self.live
+    }
+
+    /// Who holds it.
+    pub const fn consumer(&self) -> &Consumer {
+        &self.consumer
+    }
+
+    /// Hands the bytes to a buffer that outlives its consumer; the charge stays with the task.
+    pub(super) fn into_export(mut self) -> Export {
+        let (granted, live) = (std::mem::take(&mut self.granted), std::mem::take(&mut self.live));
+        Export { task: self.consumer.export(granted, live), granted, live }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.live > 0 {
+            self.consumer.sub_live(self.live);
+        }
+        if self.granted > 0 {
+            self.consumer.give_back(self.granted);
+        }
+    }
+}
+
+/// The charge of a buffer handed to Arrow. Dropping it does atomics only, on any thread.
+pub(super) struct Export {
+    task: std::sync::Arc<super::task::TaskShared>,
+    granted: u64,
+    live: u64,
+}
+
+impl Drop for Export {
+    fn drop(&mut self) {
+        self.task.ledger().sub_live(self.live);
+        self.task.release_later(self.granted);
+    }
+}

@@ -1,0 +1,133 @@
+//! A growable list whose capacity is charged before it is allocated.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use super::consumer::Consumer;
+use super::reservation::Reservation;
+use crate::{Error, ErrorKind, Figure, Result};
+
+/// A `Vec` that can only grow by grant. Its capacity is what is charged.
+pub struct Vector<T> {
+    values: Vec<T>,
+    /// Dropped after the values.
+    reservation: Reservation,
+}
+
+impl<T> Vector<T> {
+    /// Reserves and allocates room for `capacity` values.
+    ///
+    /// # Errors
+    /// `MemoryLimit` if the ledger refuses or the heap has no memory.
+    pub fn try_with_capacity(consumer: &Consumer, capacity: usize) -> Result<Self> {
+        let mut reservation = consumer.reserve(Self::bytes_for(capacity))?;
+        reservation.set_live(reservation.granted());
+        let mut values = Vec::new();
+        if values.try_reserve_exact(capacity).is_err() {
+            reservation.set_live(0);
+            return Err(no_heap(Self::bytes_for(capacity)));
+        }
+        Ok(Self { values, reservation })
+    }
+
+    /// What room for `capacity` values is charged.
+    pub const fn bytes_for(capacity: usize) -> u64 {
+        (capacity as u64).saturating_mul(size_of::<T>() as u64)
+    }
+
+    /// Appends a value, doubling the capacity if needed.
+    ///
+    /// # Errors
+    /// `MemoryLimit`; the value is dropped and the list unchanged.
+    pub fn try_push(&mut self, value: T) -> Result<()> {
+        if self.values.len() == self.values.capacity() {
+            self.grow(self.values.capacity().max(4))?;
+        }
+        self.values.push(value);
+        Ok(())
+    }
+
+    /// Appends a value if there is room for it; else gives it back. Never allocates.
+    pub fn push_within_capacity(&mut self, value: T) -> std::result::Result<(), T> {
+        if self.values.len() < self.values.capacity() {
+            self.values.push(value);
+            Ok(())
+        } else {
+            Err(value)
+        }
+    }
+
+    /// Removes the last value.
+    pub fn pop(&mut self) -> Option<T> {
+        self.values.pop()
+    }
+
+    /// Removes all values; the capacity stays.
+    pub fn clear(&mut self) {
+        self.values.clear();
+    }
+
+    /// Keeps the first `len` values; the capacity stays.
+    pub fn truncate(&mut self, len: usize) {
+        self.values.truncate(len);
+    }
+
+    /// Removes a range of values; the capacity stays.
+    pub fn remove_range(&mut self, range: std::ops::Range<usize>) {
+        self.values.drain(range);
+    }
+
+    /// Puts a value at `place` if there is room for it. Never allocates.
+    pub fn insert_within_capacity(&mut self, place: usize, value: T) -> std::result::Result<(), T> {
+        if self.values.len() < self.values.capacity() && place <= self.values.len() {
+            self.values.insert(place, value);
+            Ok(())
+        } else {
+            Err(value)
+        }
+    }
+
+    /// Values that fit without growing.
+    pub fn capacity(&self) -> usize {
+        self.values.capacity()
+    }
+
+    fn grow(&mut self, more: usize) -> Result<()> {
+        // Old and new memory may both be there while the values move.
+        let capacity = self.values.capacity() + more;
+        let bytes = Self::bytes_for(capacity);
+        let mut grown = self.reservation.consumer().reserve(bytes)?;
+        grown.set_live(bytes);
+        if self.values.try_reserve_exact(capacity - self.values.len()).is_err() {
+            grown.set_live(0);
+            return Err(no_heap(bytes));
+        }
+        self.reservation = grown;
+        Ok(())
+    }
+}
+
+fn no_heap(bytes: u64) -> Error {
+    Error::new(ErrorKind::MemoryLimit, "the heap has no memory for a list")
+        .with(Figure::Requested, bytes)
+}
+
+impl<T> Deref for Vector<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.values
+    }
+}
+
+impl<T> DerefMut for Vector<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.values
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Vector<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.values.fmt(f)
+    }
+}
