@@ -118,7 +118,7 @@ const FIGURES_MAX: usize = 4;
 #[derive(Debug, Clone)]
 pub struct Error {
     kind: ErrorKind,
-    os_error: i32,
+    errno: i32,
     message: &'static str,
     figures: [Option<(Figure, u64)>; FIGURES_MAX],
     place: Option<Arc<str>>,
@@ -129,7 +129,14 @@ impl Error {
     /// An error of `kind` whose `message` says what is wrong and what would be right.
     #[cold]
     pub const fn new(kind: ErrorKind, message: &'static str) -> Self {
-        Self { kind, os_error: 0, message, figures: [None; FIGURES_MAX], place: None, detail: None }
+        Self {
+            kind,
+            errno: 0,
+            message,
+            figures: [None; FIGURES_MAX],
+            place: None,
+            detail: None,
+        }
     }
 
     /// An [`ErrorKind::InvalidArgument`].
@@ -162,7 +169,7 @@ impl Error {
     /// Adds the operating system's error number (`errno`).
     #[must_use]
     pub const fn with_os_error(mut self, errno: i32) -> Self {
-        self.os_error = errno;
+        self.errno = errno;
         self
     }
 
@@ -192,12 +199,20 @@ impl Error {
 
     /// The operating system's error number, if that is where the error came from.
     pub const fn os_error(&self) -> Option<i32> {
-        if self.os_error == 0 { None } else { Some(self.os_error) }
+        if self.errno == 0 {
+            None
+        } else {
+            Some(self.errno)
+        }
     }
 
     /// A figure by name.
     pub fn figure(&self, figure: Figure) -> Option<u64> {
-        self.figures.iter().flatten().find(|(name, _)| *name == figure).map(|(_, value)| *value)
+        self.figures
+            .iter()
+            .flatten()
+            .find(|(name, _)| *name == figure)
+            .map(|(_, value)| *value)
     }
 
     /// The directory or file it happened at.
@@ -207,7 +222,10 @@ impl Error {
 
     /// Whether the same call may succeed later without a change by the caller.
     pub const fn is_retryable(&self) -> bool {
-        matches!(self.kind, ErrorKind::Unavailable | ErrorKind::Io | ErrorKind::NoSpace)
+        matches!(
+            self.kind,
+            ErrorKind::Unavailable | ErrorKind::Io | ErrorKind::NoSpace
+        )
     }
 }
 
@@ -226,12 +244,16 @@ impl fmt::Display for Error {
             write!(f, "{separator}at {place}")?;
             separator = ", ";
         }
-        if self.os_error != 0 {
-            let source = std::io::Error::from_raw_os_error(self.os_error);
+        if self.errno != 0 {
+            let source = std::io::Error::from_raw_os_error(self.errno);
             write!(f, "{separator}{source}")?;
             separator = ", ";
         }
-        if separator == ", " { f.write_str(")") } else { Ok(()) }
+        if separator == ", " {
+            f.write_str(")")
+        } else {
+            Ok(())
+        }
     }
 }
 

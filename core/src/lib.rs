@@ -3,11 +3,15 @@
 //! This crate performs no I/O, reads no clock or environment and starts no thread; the one thing it
 //! takes from the system is anonymous memory, and that only after the ledger granted it.
 
+pub mod block;
 pub mod cast;
+pub mod chunk;
+pub mod codec;
+pub mod column;
 mod error;
 mod id;
-pub mod codec;
 pub mod memory;
+pub mod policy;
 
 pub use error::{Error, ErrorKind, Figure, Result};
 pub use id::{AttemptId, MapId};

@@ -8,7 +8,7 @@ use std::fmt;
 use std::ptr::NonNull;
 
 use zstd_sys::{
-    ZSTD_CCtx, ZSTD_DCtx, ZSTD_cParameter, ZSTD_CCtx_setParameter, ZSTD_compress2,
+    ZSTD_CCtx, ZSTD_CCtx_setParameter, ZSTD_DCtx, ZSTD_cParameter, ZSTD_compress2,
     ZSTD_compressBound, ZSTD_compressionParameters, ZSTD_decompressDCtx,
     ZSTD_estimateCCtxSize_usingCParams, ZSTD_estimateDCtxSize, ZSTD_getCParams,
     ZSTD_initStaticCCtx, ZSTD_initStaticDCtx, ZSTD_isError,
@@ -35,9 +35,14 @@ impl Compressor {
             ZSTD_initStaticCCtx(workspace.as_mut_ptr().cast::<c_void>(), workspace.len())
         };
         let Some(context) = NonNull::new(context) else {
-            return Err(Error::internal("Zstandard refused a workspace of the size it asked for"));
+            return Err(Error::internal(
+                "Zstandard refused a workspace of the size it asked for",
+            ));
         };
-        let mut compressor = Self { context, _workspace: workspace };
+        let mut compressor = Self {
+            context,
+            _workspace: workspace,
+        };
         compressor.configure(level, parameters)?;
         Ok(compressor)
     }
@@ -79,7 +84,9 @@ impl Compressor {
             let outcome =
                 unsafe { ZSTD_CCtx_setParameter(self.context.as_ptr(), parameter, value) };
             if checked(outcome).is_none() {
-                return Err(Error::internal("Zstandard refused one of its own parameters"));
+                return Err(Error::internal(
+                    "Zstandard refused one of its own parameters",
+                ));
             }
         }
         Ok(())
@@ -109,8 +116,13 @@ impl Decompressor {
             ZSTD_initStaticDCtx(workspace.as_mut_ptr().cast::<c_void>(), workspace.len())
         };
         match NonNull::new(context) {
-            Some(context) => Ok(Self { context, _workspace: workspace }),
-            None => Err(Error::internal("Zstandard refused a workspace of the size it asked for")),
+            Some(context) => Ok(Self {
+                context,
+                _workspace: workspace,
+            }),
+            None => Err(Error::internal(
+                "Zstandard refused a workspace of the size it asked for",
+            )),
         }
     }
 
@@ -146,8 +158,10 @@ pub(super) fn compressed_bytes_max(len: usize) -> usize {
 
 fn parameters(level: i32, source_max: usize) -> Result<ZSTD_compressionParameters> {
     if !(1..=22).contains(&level) {
-        return Err(Error::invalid("the Zstandard level is out of range; use 1 to 22")
-            .with_detail(level.to_string()));
+        return Err(
+            Error::invalid("the Zstandard level is out of range; use 1 to 22")
+                .with_detail(level.to_string()),
+        );
     }
     // SAFETY: a pure function of numbers.
     Ok(unsafe { ZSTD_getCParams(level, source_max.max(1) as u64, 0) })

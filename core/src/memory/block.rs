@@ -1,6 +1,9 @@
 //! Heap memory that is charged and can become an Arrow buffer.
 
-#![expect(unsafe_code, reason = "aligned heap memory whose owner is shared with Arrow")]
+#![expect(
+    unsafe_code,
+    reason = "aligned heap memory whose owner is shared with Arrow"
+)]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::fmt;
@@ -67,24 +70,33 @@ impl Block {
         let bytes = (len as u64).saturating_add(extra);
         let mut reservation = consumer.reserve(bytes)?;
         reservation.set_live(bytes);
-        match Memory::zeroed(len) {
-            Some(memory) => Ok(Self { memory, reservation }),
-            None => {
-                reservation.set_live(0);
-                Err(Error::new(ErrorKind::MemoryLimit, "the heap has no memory for a block")
-                    .with(Figure::Requested, len))
-            }
-        }
+        let Some(memory) = Memory::zeroed(len) else {
+            reservation.set_live(0);
+            return Err(
+                Error::new(ErrorKind::MemoryLimit, "the heap has no memory for a block")
+                    .with(Figure::Requested, len),
+            );
+        };
+        Ok(Self {
+            memory,
+            reservation,
+        })
     }
 
     /// Hands the memory over to be shared with Arrow.
     pub fn into_owner(self, mode: ChargeMode) -> Arc<BlockOwner> {
-        let Self { memory, reservation } = self;
+        let Self {
+            memory,
+            reservation,
+        } = self;
         let charge = match mode {
             ChargeMode::Ledger => Some(reservation.into_export()),
             ChargeMode::Detached => None,
         };
-        Arc::new(BlockOwner { memory, _charge: charge })
+        Arc::new(BlockOwner {
+            memory,
+            _charge: charge,
+        })
     }
 }
 
@@ -117,15 +129,22 @@ impl BlockOwner {
 
 impl fmt::Debug for BlockOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BlockOwner").field("len", &self.memory.len).finish_non_exhaustive()
+        f.debug_struct("BlockOwner")
+            .field("len", &self.memory.len)
+            .finish_non_exhaustive()
     }
 }
 
 impl Memory {
     fn zeroed(len: usize) -> Option<Self> {
-        let Ok(layout) = Layout::from_size_align(len, ALIGN) else { return None };
+        let Ok(layout) = Layout::from_size_align(len, ALIGN) else {
+            return None;
+        };
         if len == 0 {
-            return Some(Self { start: NonNull::<Aligned>::dangling().cast(), len });
+            return Some(Self {
+                start: NonNull::<Aligned>::dangling().cast(),
+                len,
+            });
         }
         // SAFETY: the layout is not empty.
         let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;

@@ -102,6 +102,11 @@ impl Consumer {
         self.task().ledger().share()
     }
 
+    /// Bytes in buffers that this task handed out and that are still charged to it.
+    pub fn exported(&self) -> u64 {
+        self.task().exported()
+    }
+
     pub(super) fn grant(&self, bytes: u64) -> Result<(), Shortfall> {
         let task = self.task();
         task.ledger().acquire(task.id(), bytes)?;
@@ -120,6 +125,7 @@ impl Consumer {
     pub(super) fn export(&self, granted: u64, live: u64) -> Arc<TaskShared> {
         self.shared.granted.fetch_sub(granted, Ordering::AcqRel);
         self.shared.live.fetch_sub(live, Ordering::AcqRel);
+        self.task().add_exported(granted);
         Arc::clone(self.task())
     }
 
@@ -158,7 +164,9 @@ impl Consumer {
             name: self.name(),
             granted: self.granted(),
             live: self.live(),
-            reclaimable: self.spillable().map_or(0, |spillable| spillable.reclaimable()),
+            reclaimable: self
+                .spillable()
+                .map_or(0, |spillable| spillable.reclaimable()),
         }
     }
 }

@@ -50,7 +50,10 @@ impl MemoryLedger {
     pub fn new(capacity: u64) -> Self {
         Self {
             shared: Arc::new(LedgerShared {
-                inner: Mutex::new(Inner { state: LedgerState::new(capacity), tasks: Vec::new() }),
+                inner: Mutex::new(Inner {
+                    state: LedgerState::new(capacity),
+                    tasks: Vec::new(),
+                }),
                 capacity,
                 granted: AtomicU64::new(0),
                 live: AtomicU64::new(0),
@@ -135,7 +138,10 @@ impl MemoryLedger {
 
     /// What every consumer holds, for explanations.
     pub fn holders(&self) -> Vec<HolderReport> {
-        self.tasks().iter().flat_map(|task| task.holders()).collect()
+        self.tasks()
+            .iter()
+            .flat_map(|task| task.holders())
+            .collect()
     }
 
     pub(super) fn tasks(&self) -> Vec<Arc<TaskShared>> {
@@ -232,6 +238,7 @@ impl Inner {
 
     fn forget_finished(&mut self) {
         let state = &self.state;
-        self.tasks.retain(|task| !task.has_ended() || state.granted_to(task.id()) > 0);
+        self.tasks
+            .retain(|task| !task.has_ended() || state.granted_to(task.id()) > 0);
     }
 }

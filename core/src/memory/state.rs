@@ -54,10 +54,13 @@ pub struct Shortfall {
 
 impl From<Shortfall> for Error {
     fn from(shortfall: Shortfall) -> Self {
-        Self::new(ErrorKind::MemoryLimit, "the memory budget does not hold this request")
-            .with(Figure::Requested, shortfall.requested)
-            .with(Figure::Available, shortfall.available)
-            .with(Figure::Budget, shortfall.capacity)
+        Self::new(
+            ErrorKind::MemoryLimit,
+            "the memory budget does not hold this request",
+        )
+        .with(Figure::Requested, shortfall.requested)
+        .with(Figure::Available, shortfall.available)
+        .with(Figure::Budget, shortfall.capacity)
     }
 }
 
@@ -142,17 +145,30 @@ impl LedgerState {
             return Err(refused(free, self.capacity));
         }
         let share = self.capacity / (self.active + 1);
-        let largest = self.tasks.iter().flatten().filter(|task| !task.ended).map(|t| t.minimum);
+        let largest = self
+            .tasks
+            .iter()
+            .flatten()
+            .filter(|task| !task.ended)
+            .map(|t| t.minimum);
         if largest.chain([minimum]).any(|least| least > share) {
             return Err(refused(share, self.capacity));
         }
-        let slot = TaskSlot { granted: 0, minimum, ended: false };
+        let slot = TaskSlot {
+            granted: 0,
+            minimum,
+            ended: false,
+        };
         self.committed += slot.committed();
         self.active += 1;
-        let place = self.tasks.iter().position(Option::is_none).unwrap_or_else(|| {
-            self.tasks.push(None);
-            self.tasks.len() - 1
-        });
+        let place = self
+            .tasks
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or_else(|| {
+                self.tasks.push(None);
+                self.tasks.len() - 1
+            });
         self.tasks[place] = Some(slot);
         Ok(TaskId(place))
     }
@@ -176,10 +192,20 @@ impl LedgerState {
         if patience == Patience::UnderHalfShare && slot.granted < share / 2 && may_come {
             let token = WaitToken(self.next_token);
             self.next_token += 1;
-            self.waiters.push_back(Waiter { token, task, bytes, since: now, granted: false });
+            self.waiters.push_back(Waiter {
+                token,
+                task,
+                bytes,
+                since: now,
+                granted: false,
+            });
             return Acquire::Wait(token);
         }
-        Acquire::Refused(Shortfall { requested: bytes, available, capacity: self.capacity })
+        Acquire::Refused(Shortfall {
+            requested: bytes,
+            available,
+            capacity: self.capacity,
+        })
     }
 
     /// Takes `bytes` back from `task` and serves waiting requests.
@@ -202,7 +228,9 @@ impl LedgerState {
             self.waiters.remove(place);
             WaitStatus::Granted
         } else {
-            WaitStatus::Waiting { since: waiter.since }
+            WaitStatus::Waiting {
+                since: waiter.since,
+            }
         }
     }
 
@@ -258,7 +286,12 @@ impl LedgerState {
 
     /// Bytes held by buffers of tasks that have ended.
     pub fn exported(&self) -> u64 {
-        self.tasks.iter().flatten().filter(|slot| slot.ended).map(|slot| slot.granted).sum()
+        self.tasks
+            .iter()
+            .flatten()
+            .filter(|slot| slot.ended)
+            .map(|slot| slot.granted)
+            .sum()
     }
 
     /// Bytes granted to one task.
@@ -268,7 +301,9 @@ impl LedgerState {
 
     fn available(&self, slot: TaskSlot) -> u64 {
         let others = self.committed - slot.committed();
-        self.share().min(self.capacity - others).saturating_sub(slot.granted)
+        self.share()
+            .min(self.capacity - others)
+            .saturating_sub(slot.granted)
     }
 
     fn serve(&mut self) {
@@ -277,7 +312,9 @@ impl LedgerState {
             if waiter.granted {
                 continue;
             }
-            let Some(slot) = self.slot(waiter.task) else { continue };
+            let Some(slot) = self.slot(waiter.task) else {
+                continue;
+            };
             if waiter.bytes > self.available(slot) {
                 // First come, first served: nobody overtakes a request that memory is short for.
                 break;
@@ -296,12 +333,18 @@ impl LedgerState {
             let before = slot.committed();
             change(slot);
             self.committed = self.committed - before + slot.committed();
-            debug_assert!(self.committed <= self.capacity, "promised more than there is");
+            debug_assert!(
+                self.committed <= self.capacity,
+                "promised more than there is"
+            );
         }
     }
 
     fn retire(&mut self, task: TaskId) {
-        if self.slot(task).is_some_and(|slot| slot.ended && slot.granted == 0) {
+        if self
+            .slot(task)
+            .is_some_and(|slot| slot.ended && slot.granted == 0)
+        {
             self.tasks[task.0] = None;
         }
     }
@@ -318,9 +361,18 @@ mod tests {
         let mut state = LedgerState::new(100);
         let first = state.admit(30).unwrap();
         let second = state.admit(30).unwrap();
-        assert_eq!(state.acquire(first, 50, NOW, Patience::Never), Acquire::Granted);
-        assert!(matches!(state.acquire(first, 1, NOW, Patience::Never), Acquire::Refused(_)));
-        assert_eq!(state.acquire(second, 50, NOW, Patience::Never), Acquire::Granted);
+        assert_eq!(
+            state.acquire(first, 50, NOW, Patience::Never),
+            Acquire::Granted
+        );
+        assert!(matches!(
+            state.acquire(first, 1, NOW, Patience::Never),
+            Acquire::Refused(_)
+        ));
+        assert_eq!(
+            state.acquire(second, 50, NOW, Patience::Never),
+            Acquire::Granted
+        );
         assert_eq!(state.granted(), 100);
         assert!(state.admit(1).is_err());
     }
@@ -338,10 +390,16 @@ mod tests {
         let mut state = LedgerState::new(100);
         let first = state.admit(0).unwrap();
         let second = state.admit(0).unwrap();
-        assert_eq!(state.acquire(first, 40, NOW, Patience::Never), Acquire::Granted);
+        assert_eq!(
+            state.acquire(first, 40, NOW, Patience::Never),
+            Acquire::Granted
+        );
         state.end(first);
         assert_eq!(state.exported(), 40);
-        assert_eq!(state.acquire(second, 60, NOW, Patience::Never), Acquire::Granted);
+        assert_eq!(
+            state.acquire(second, 60, NOW, Patience::Never),
+            Acquire::Granted
+        );
         state.release(first, 40);
         assert_eq!((state.exported(), state.granted()), (0, 60));
     }
@@ -350,7 +408,10 @@ mod tests {
     fn waits_under_half_a_share_and_is_served_in_order() {
         let mut state = LedgerState::new(100);
         let first = state.admit(0).unwrap();
-        assert_eq!(state.acquire(first, 100, NOW, Patience::Never), Acquire::Granted);
+        assert_eq!(
+            state.acquire(first, 100, NOW, Patience::Never),
+            Acquire::Granted
+        );
         let second = state.admit(0).unwrap();
         let Acquire::Wait(token) = state.acquire(second, 20, Tick(7), Patience::UnderHalfShare)
         else {

@@ -25,13 +25,17 @@ pub(super) struct TaskShared {
     id: TaskId,
     /// Bytes that buffers gave back without taking the ledger's lock.
     returned: AtomicU64,
+    /// Bytes in buffers handed to the caller and still charged.
+    exported: AtomicU64,
     ended: AtomicBool,
     consumers: Mutex<Vec<Weak<ConsumerShared>>>,
 }
 
 impl TaskMemory {
     pub(super) fn new(shared: Arc<TaskShared>) -> Self {
-        Self { handle: Arc::new(TaskHandle { shared }) }
+        Self {
+            handle: Arc::new(TaskHandle { shared }),
+        }
     }
 
     /// A new holder of memory in this task.
@@ -61,7 +65,9 @@ impl TaskMemory {
 
 impl fmt::Debug for TaskMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TaskMemory").field("granted", &self.granted()).finish_non_exhaustive()
+        f.debug_struct("TaskMemory")
+            .field("granted", &self.granted())
+            .finish_non_exhaustive()
     }
 }
 
@@ -84,6 +90,7 @@ impl TaskShared {
             ledger,
             id,
             returned: AtomicU64::new(0),
+            exported: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             consumers: Mutex::new(Vec::new()),
         }
@@ -105,14 +112,30 @@ impl TaskShared {
         self.returned.swap(0, Ordering::AcqRel)
     }
 
+    pub(super) fn exported(&self) -> u64 {
+        self.exported.load(Ordering::Acquire)
+    }
+
+    pub(super) fn add_exported(&self, bytes: u64) {
+        self.exported.fetch_add(bytes, Ordering::AcqRel);
+    }
+
     pub(super) fn release_later(&self, bytes: u64) {
+        self.exported.fetch_sub(bytes, Ordering::AcqRel);
         self.ledger.release_later(&self.returned, bytes);
     }
 
     /// The consumers that are still there. Allocates: not called while a spill runs.
     pub(super) fn consumers(&self) -> Vec<Consumer> {
-        let consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
-        consumers.iter().filter_map(Weak::upgrade).map(Consumer::from_shared).collect()
+        let consumers = self
+            .consumers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        consumers
+            .iter()
+            .filter_map(Weak::upgrade)
+            .map(Consumer::from_shared)
+            .collect()
     }
 
     pub(super) fn holders(&self) -> Vec<HolderReport> {
@@ -120,7 +143,10 @@ impl TaskShared {
     }
 
     fn register(&self, consumer: &Consumer) {
-        let mut consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut consumers = self
+            .consumers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         consumers.retain(|weak| weak.strong_count() > 0);
         consumers.push(consumer.downgrade());
     }

@@ -27,7 +27,10 @@ impl<T> Vector<T> {
             reservation.set_live(0);
             return Err(no_heap(Self::bytes_for(capacity)));
         }
-        Ok(Self { values, reservation })
+        Ok(Self {
+            values,
+            reservation,
+        })
     }
 
     /// What room for `capacity` values is charged.
@@ -98,7 +101,11 @@ impl<T> Vector<T> {
         let bytes = Self::bytes_for(capacity);
         let mut grown = self.reservation.consumer().reserve(bytes)?;
         grown.set_live(bytes);
-        if self.values.try_reserve_exact(capacity - self.values.len()).is_err() {
+        if self
+            .values
+            .try_reserve_exact(capacity - self.values.len())
+            .is_err()
+        {
             grown.set_live(0);
             return Err(no_heap(bytes));
         }

@@ -1,0 +1,367 @@
+//! Rows of sorted chunks into blocks, encoded in place in the sink's buffer.
+
+use super::header::{BLOCK_ALIGN, FRAME_HEADER_BYTES, HEADER_BYTES, Header, KIND_COLUMNS};
+use super::{BlockSink, RowSizes};
+use crate::Result;
+use crate::cast::to_u32;
+use crate::chunk::SortedChunk;
+use crate::codec::{Codec, Compressor, TAG_NONE};
+use crate::column::{Layout, Node, Physical};
+use crate::memory::{Array, Consumer};
+
+/// Rows `start..end` of a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowSlice {
+    /// The chunk's place in the list.
+    pub chunk: u32,
+    /// The first row.
+    pub start: u32,
+    /// The row after the last.
+    pub end: u32,
+}
+
+/// Encodes blocks of up to a fixed size. Allocates only when made.
+#[derive(Debug)]
+pub struct BlockEncoder {
+    pub(super) compressor: Compressor,
+    /// One block's buffers, one after another, before compression.
+    pub(super) raw: Array<u8>,
+    /// Where each buffer in `raw` ends.
+    ends: Array<u32>,
+    buffers_max: usize,
+    sizes: RowSizes,
+}
+
+/// Buffers are joined into one frame until it has this many bytes: below, a frame of its own costs
+/// more in headers and lost matches than it gains.
+const FRAME_BYTES_MIN: usize = 32 << 10;
+
+/// What a frame adds at most: its header and what a codec adds to any length.
+const FRAME_BYTES_EXTRA: usize = FRAME_HEADER_BYTES + 128;
+
+impl BlockEncoder {
+    /// State for blocks of up to `raw_bytes` before compression.
+    ///
+    /// # Errors
+    /// `MemoryLimit`.
+    pub fn try_new(
+        consumer: &Consumer,
+        layout: &Layout,
+        codec: Codec,
+        raw_bytes: usize,
+    ) -> Result<Self> {
+        Ok(Self {
+            compressor: Compressor::try_new(consumer, codec, raw_bytes)?,
+            raw: Array::try_new(consumer, raw_bytes)?,
+            ends: Array::try_new(consumer, layout.buffers_max())?,
+            buffers_max: layout.buffers_max(),
+            sizes: RowSizes::new(layout),
+        })
+    }
+
+    /// The bytes [`BlockEncoder::try_new`] reserves.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a codec level out of range.
+    pub fn bytes_for(layout: &Layout, codec: Codec, raw_bytes: usize) -> Result<u64> {
+        Ok(Compressor::bytes_for(codec, raw_bytes)?
+            + Array::<u8>::bytes_for(raw_bytes)
+            + Array::<u32>::bytes_for(layout.buffers_max()))
+    }
+
+    /// The most bytes one block takes in a sink.
+    pub fn block_bytes_max(layout: &Layout, codec: Codec, raw_bytes: usize) -> usize {
+        let frames = layout.buffers_max().min(raw_bytes / FRAME_BYTES_MIN + 1);
+        let frames_bytes =
+            Compressor::compressed_bytes_max(codec, raw_bytes) + frames * FRAME_BYTES_EXTRA;
+        HEADER_BYTES + layout.prefix_bytes(true) + frames_bytes + BLOCK_ALIGN
+    }
+
+    /// The sizes of rows in these blocks.
+    pub const fn sizes(&self) -> &RowSizes {
+        &self.sizes
+    }
+
+    /// The most bytes of a block before compression.
+    pub fn raw_bytes_max(&self) -> usize {
+        self.raw.len()
+    }
+
+    /// Encodes one block of `slices`, whose rows fit [`BlockEncoder::raw_bytes_max`]. Returns its
+    /// length. Never allocates.
+    ///
+    /// # Errors
+    /// What the sink fails with.
+    pub fn encode(
+        &mut self,
+        layout: &Layout,
+        partition: u32,
+        chunks: &[SortedChunk],
+        slices: &[RowSlice],
+        sink: &mut dyn BlockSink,
+    ) -> Result<usize> {
+        let codec = self.compressor.codec();
+        let space = sink.space(Self::block_bytes_max(layout, codec, self.raw.len()))?;
+        let prefix_bytes = layout.prefix_bytes(false);
+        let (prefix, frames) = space[HEADER_BYTES..].split_at_mut(prefix_bytes);
+        prefix.fill(0);
+        let rows: u32 = slices.iter().map(|slice| slice.end - slice.start).sum();
+        let source = Source {
+            chunks,
+            slices,
+            rows: rows as usize,
+        };
+        let (raw_bytes, frames_bytes) = if codec == Codec::None {
+            // Nothing will compress it: straight to its place, as one frame.
+            let (frame_header, raw) = frames.split_at_mut(FRAME_HEADER_BYTES);
+            let (raw_bytes, buffers) = fill(layout, source, prefix, raw, &mut self.ends);
+            if buffers == 0 {
+                (0, 0)
+            } else {
+                put_frame_header(frame_header, TAG_NONE, buffers, raw_bytes, raw_bytes);
+                (raw_bytes, FRAME_HEADER_BYTES + raw_bytes)
+            }
+        } else {
+            let (raw_bytes, buffers) = fill(layout, source, prefix, &mut self.raw, &mut self.ends);
+            let ends = &self.ends[..buffers];
+            (
+                raw_bytes,
+                compress_frames(&mut self.compressor, &self.raw, ends, frames),
+            )
+        };
+        debug_assert!(
+            self.ends.len() >= self.buffers_max,
+            "every buffer has its place"
+        );
+        let header = Header {
+            kind: KIND_COLUMNS,
+            flags: 0,
+            partition,
+            rows,
+            body_bytes: to_u32(prefix_bytes + frames_bytes),
+            raw_bytes: to_u32(raw_bytes),
+            fingerprint: layout.fingerprint(),
+            chain_offset: 0,
+            chain_bytes: 0,
+            body_crc: 0,
+        };
+        let len = seal(header, space);
+        sink.advance(len);
+        Ok(len)
+    }
+}
+
+/// Completes a block whose body is in its place: checksums, header, padding. Returns its length.
+pub(super) fn seal(mut header: Header, space: &mut [u8]) -> usize {
+    let body_end = HEADER_BYTES + header.body_bytes as usize;
+    let end = body_end.next_multiple_of(BLOCK_ALIGN);
+    space[body_end..end].fill(0);
+    header.body_crc = crc32c::crc32c(&space[HEADER_BYTES..body_end]);
+    space[..HEADER_BYTES].copy_from_slice(&header.encode());
+    end
+}
+
+pub(super) fn put_frame_header(
+    target: &mut [u8],
+    tag: u8,
+    buffers: usize,
+    raw_bytes: usize,
+    stored_bytes: usize,
+) {
+    debug_assert!(
+        u16::try_from(buffers).is_ok(),
+        "the layout bounds a block's buffers"
+    );
+    let buffers = to_u32(buffers).to_le_bytes();
+    target[..4].copy_from_slice(&[tag, 0, buffers[0], buffers[1]]);
+    target[4..8].copy_from_slice(&to_u32(raw_bytes).to_le_bytes());
+    target[8..12].copy_from_slice(&to_u32(stored_bytes).to_le_bytes());
+}
+
+/// Compresses `raw`, cut at buffer ends, into frames. Returns their length.
+fn compress_frames(
+    compressor: &mut Compressor,
+    raw: &[u8],
+    ends: &[u32],
+    target: &mut [u8],
+) -> usize {
+    let (mut written, mut start, mut buffers) = (0, 0, 0);
+    for (index, &end) in ends.iter().enumerate() {
+        let end = end as usize;
+        buffers += 1;
+        if end - start < FRAME_BYTES_MIN && index + 1 < ends.len() {
+            continue;
+        }
+        let (header, body) = target[written..].split_at_mut(FRAME_HEADER_BYTES);
+        let (tag, stored_bytes) = compressor.compress(&raw[start..end], body);
+        put_frame_header(header, tag, buffers, end - start, stored_bytes);
+        written += FRAME_HEADER_BYTES + stored_bytes;
+        (start, buffers) = (end, 0);
+    }
+    written
+}
+
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    chunks: &'a [SortedChunk],
+    slices: &'a [RowSlice],
+    rows: usize,
+}
+
+impl<'a> Source<'a> {
+    fn slices(self) -> impl Iterator<Item = (&'a SortedChunk, usize, usize)> {
+        let chunks = self.chunks;
+        self.slices.iter().map(move |slice| {
+            (
+                &chunks[slice.chunk as usize],
+                slice.start as usize,
+                slice.end as usize,
+            )
+        })
+    }
+}
+
+/// Writes all buffers into `raw` and their ends into `ends`, and the prefix. Returns the bytes and
+/// the number of buffers.
+fn fill(
+    layout: &Layout,
+    source: Source<'_>,
+    prefix: &mut [u8],
+    raw: &mut [u8],
+    ends: &mut [u32],
+) -> (usize, usize) {
+    let (bits, lengths) = prefix.split_at_mut(layout.nodes().len().div_ceil(8));
+    let mut lengths = lengths.chunks_exact_mut(4);
+    let mut end = 0;
+    let mut buffers = 0;
+    let mut close = |end: usize| {
+        ends[buffers] = to_u32(end);
+        buffers += 1;
+    };
+    for (index, node) in layout.nodes().iter().enumerate() {
+        if node.physical == Physical::Null {
+            continue;
+        }
+        if has_null(node, index, source) {
+            bits[index / 8] |= 1 << (index % 8);
+            let all_valid = |chunk: &'_ SortedChunk| chunk.validity(index).is_none();
+            end += pack_bits(source, &mut raw[end..], |chunk| {
+                if all_valid(chunk) {
+                    None
+                } else {
+                    chunk.validity(index)
+                }
+            });
+            close(end);
+        }
+        match node.physical {
+            Physical::Null => {}
+            Physical::Bool => {
+                end += pack_bits(source, &mut raw[end..], |chunk| Some(chunk.fixed(index, 1)));
+                close(end);
+            }
+            Physical::Fixed { width } => {
+                let width = width as usize;
+                for (chunk, from, to) in source.slices() {
+                    let values = &chunk.fixed(index, width)[from * width..to * width];
+                    raw[end..end + values.len()].copy_from_slice(values);
+                    end += values.len();
+                }
+                close(end);
+            }
+            Physical::Variable { wide } => {
+                let (lengths_end, data_end) = fill_variable(index, wide, source, raw, end);
+                close(lengths_end);
+                close(data_end);
+                if let Some(length) = lengths.next() {
+                    length.copy_from_slice(&to_u32(data_end - lengths_end).to_le_bytes());
+                }
+                end = data_end;
+            }
+        }
+    }
+    (end, buffers)
+}
+
+/// Writes lengths, then data; returns where each ends.
+fn fill_variable(
+    node: usize,
+    wide: bool,
+    source: Source<'_>,
+    raw: &mut [u8],
+    start: usize,
+) -> (usize, usize) {
+    let lengths_end = start + source.rows * if wide { 8 } else { 4 };
+    let (head, tail) = raw.split_at_mut(lengths_end);
+    let mut lengths = &mut head[start..];
+    let mut data_len = 0;
+    for (chunk, from, to) in source.slices() {
+        let offsets = &chunk.offsets(node)[from..=to];
+        let rows = to - from;
+        if wide {
+            let (target, rest) = lengths.split_at_mut(rows * 8);
+            for (slot, pair) in target
+                .as_chunks_mut::<8>()
+                .0
+                .iter_mut()
+                .zip(offsets.windows(2))
+            {
+                *slot = u64::from(pair[1] - pair[0]).to_le_bytes();
+            }
+            lengths = rest;
+        } else {
+            let (target, rest) = lengths.split_at_mut(rows * 4);
+            for (slot, pair) in target
+                .as_chunks_mut::<4>()
+                .0
+                .iter_mut()
+                .zip(offsets.windows(2))
+            {
+                *slot = (pair[1] - pair[0]).to_le_bytes();
+            }
+            lengths = rest;
+        }
+        let data = &chunk.data(node)[offsets[0] as usize..offsets[rows] as usize];
+        tail[data_len..data_len + data.len()].copy_from_slice(data);
+        data_len += data.len();
+    }
+    (lengths_end, lengths_end + data_len)
+}
+
+fn has_null(node: &Node, index: usize, source: Source<'_>) -> bool {
+    node.nullable
+        && source.slices().any(|(chunk, from, to)| {
+            chunk
+                .validity(index)
+                .is_some_and(|validity| validity[from..to].contains(&0))
+        })
+}
+
+/// Packs a byte a row into a bit a row; a chunk without bytes has ones. Returns the bytes written.
+fn pack_bits<'a>(
+    source: Source<'a>,
+    target: &mut [u8],
+    bytes: impl Fn(&'a SortedChunk) -> Option<&'a [u8]>,
+) -> usize {
+    let len = source.rows.div_ceil(8);
+    let target = &mut target[..len];
+    target.fill(0);
+    let mut position = 0;
+    for (chunk, from, to) in source.slices() {
+        match bytes(chunk) {
+            Some(values) => {
+                for &value in &values[from..to] {
+                    target[position / 8] |= (value & 1) << (position % 8);
+                    position += 1;
+                }
+            }
+            None => {
+                for _ in from..to {
+                    target[position / 8] |= 1 << (position % 8);
+                    position += 1;
+                }
+            }
+        }
+    }
+    len
+}

@@ -1,0 +1,46 @@
+//! Blocks: self-delimiting, checksummed units of rows (docs/FORMAT.md).
+//!
+//! ```text
+//! | header 64 | prefix | frame | frame | ... | 0 to 7 bytes of padding |
+//!              `------------ body -----------'
+//! ```
+//!
+//! Blocks of one partition follow one another; segments join by byte copy. A row whose buffers are
+//! larger than a block is a *chain* of blocks. Nothing in a block is believed before the header's
+//! magic, version, limits and checksum and the body's checksum have passed, and what they vouch for
+//! is validated all the same.
+
+mod chain;
+mod decode;
+mod encode;
+mod header;
+mod row;
+mod shells;
+mod size;
+mod verify;
+
+pub use decode::{BlockDecoder, Decoded};
+pub use encode::{BlockEncoder, RowSlice};
+pub use header::{
+    BLOCK_ALIGN, BODY_BYTES_MAX, FLAG_FIRST, FLAG_LAST, FLAG_MIDDLE, FRAME_HEADER_BYTES,
+    HEADER_BYTES, Header, KIND_COLUMNS, KIND_RECORDS, MAGIC, RAW_BYTES_MAX, VERSION, offset,
+};
+pub use row::{ArrayRow, ChunkRow, RowSource};
+pub use shells::shell_bytes;
+pub use size::RowSizes;
+pub use verify::BlockVerifier;
+
+use crate::Result;
+
+/// Where encoded blocks go: room to encode in place, then told how much was used.
+pub trait BlockSink {
+    /// At least `len` bytes to write into; what was advanced over before is kept or already on its
+    /// way.
+    ///
+    /// # Errors
+    /// What writing earlier bytes out failed with.
+    fn space(&mut self, len: usize) -> Result<&mut [u8]>;
+
+    /// Keeps the first `len` bytes of the last [`BlockSink::space`].
+    fn advance(&mut self, len: usize);
+}

@@ -1,0 +1,247 @@
+//! Rows in partition order, in one area of exactly the size they need.
+//!
+//! The area begins with a table of where each node's parts lie and the list of segments (partition,
+//! end row), so that nothing about a chunk lives outside its charged memory.
+
+use super::counting_sort::CountingSort;
+use super::gather::{OVERCOPY_BYTES, gather_fixed, gather_variable};
+use super::staging::Staging;
+use crate::cast::{to_u32, to_usize};
+use crate::column::{Layout, Physical};
+use crate::memory::Area;
+
+/// Words of the table for each node: values or offsets, validity or 0, data.
+const TABLE_WORDS: usize = 3;
+
+/// Rows of one staging area, sorted by partition.
+#[derive(Debug)]
+pub struct SortedChunk {
+    area: Area,
+    rows: u32,
+    segments: u32,
+    segments_start: u32,
+    /// The next segment a flush has not taken yet, and its partition.
+    cursor: u32,
+    cursor_partition: u32,
+}
+
+impl SortedChunk {
+    /// The most bytes a chunk of a full staging area can need.
+    pub fn bytes_max(layout: &Layout, size: super::StagingSize, partitions: u32) -> usize {
+        let segments = size.rows.min(partitions as usize);
+        let (end, _) = arrange(
+            layout,
+            size.rows,
+            segments,
+            |_| true,
+            |_| size.data_bytes,
+            |_, _| {},
+        );
+        // Each variable node was given room for all the data; together they share it, and each may
+        // lose up to 15 bytes to alignment.
+        let variable = layout.variable_nodes();
+        end - size.data_bytes * variable.saturating_sub(1) + variable * OVERCOPY_BYTES
+    }
+
+    /// The bytes these staged rows will need, once sorted into `segments` partitions.
+    pub fn bytes_for(layout: &Layout, staging: &Staging, segments: usize) -> usize {
+        let columns = staging.columns();
+        let has_nulls = |node: usize| columns[node].has_nulls;
+        let data = |node: usize| columns[node].data_len;
+        arrange(layout, staging.rows(), segments, has_nulls, data, |_, _| {}).0
+    }
+
+    /// Gathers the staged rows, which `sort` has just sorted, into `area`, which holds
+    /// [`SortedChunk::bytes_for`] of them. Never allocates.
+    pub fn gather(
+        mut area: Area,
+        layout: &Layout,
+        staging: &Staging,
+        sort: &CountingSort,
+        segments: usize,
+    ) -> Self {
+        let rows = staging.rows();
+        let columns = staging.columns();
+        let segments_start = {
+            let has_nulls = |node: usize| columns[node].has_nulls;
+            let data = |node: usize| columns[node].data_len;
+            let write = |word: usize, value: usize| {
+                let table: &mut [u64] = bytemuck::cast_slice_mut(&mut area[word * 8..word * 8 + 8]);
+                table[0] = value as u64;
+            };
+            arrange(layout, rows, segments, has_nulls, data, write).1
+        };
+        let mut chunk = Self {
+            area,
+            rows: to_u32(rows),
+            segments: to_u32(segments),
+            segments_start: to_u32(segments_start),
+            cursor: 0,
+            cursor_partition: 0,
+        };
+        let range = segments_start..segments_start + segments * 8;
+        let pairs: &mut [u32] = bytemuck::cast_slice_mut(&mut chunk.area[range]);
+        for (pair, (partition, end)) in pairs.chunks_exact_mut(2).zip(sort.segments()) {
+            pair.copy_from_slice(&[partition, end]);
+        }
+        let permutation = sort.permutation(rows);
+        for (node, column) in columns.iter().enumerate() {
+            if let Some(validity) = staging.validity(column) {
+                let start = chunk.word(node, 1);
+                gather_fixed(
+                    validity,
+                    1,
+                    permutation,
+                    &mut chunk.area[start..start + rows],
+                );
+            }
+            let start = chunk.word(node, 0);
+            match column.physical {
+                Physical::Null => {}
+                Physical::Bool => {
+                    let target = &mut chunk.area[start..start + rows];
+                    gather_fixed(staging.values(column, 1), 1, permutation, target);
+                }
+                Physical::Fixed { width } => {
+                    let width = width as usize;
+                    let target = &mut chunk.area[start..start + rows * width];
+                    gather_fixed(staging.values(column, width), width, permutation, target);
+                }
+                Physical::Variable { .. } => {
+                    let data = chunk.word(node, 2);
+                    let (head, tail) = chunk.area.split_at_mut(data);
+                    let offsets = &mut head[start..start + (rows + 1) * 4];
+                    gather_variable(
+                        staging.data(),
+                        staging.places(column),
+                        permutation,
+                        bytemuck::cast_slice_mut(offsets),
+                        &mut tail[..column.data_len + OVERCOPY_BYTES],
+                    );
+                }
+            }
+        }
+        chunk.rewind();
+        chunk
+    }
+
+    /// Gives the memory back for another use.
+    pub fn into_area(self) -> Area {
+        self.area
+    }
+
+    /// Bytes charged for it.
+    pub fn bytes(&self) -> u64 {
+        self.area.len() as u64
+    }
+
+    /// Rows in it.
+    pub const fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// Begins a walk over the partitions.
+    pub fn rewind(&mut self) {
+        self.cursor = 0;
+        self.cursor_partition = self.segment(0).0;
+    }
+
+    /// The rows of `partition`, if it is the next one that has any; a walk asks in rising order.
+    pub fn take_segment(&mut self, partition: u32) -> Option<(u32, u32)> {
+        if self.cursor_partition != partition {
+            return None;
+        }
+        let start = if self.cursor == 0 {
+            0
+        } else {
+            self.segment(self.cursor - 1).1
+        };
+        let end = self.segment(self.cursor).1;
+        self.cursor += 1;
+        self.cursor_partition = self.segment(self.cursor).0;
+        Some((start, end))
+    }
+
+    /// The next partition that has rows and was not taken; `u32::MAX` if none.
+    pub const fn next_partition(&self) -> u32 {
+        self.cursor_partition
+    }
+
+    /// A byte a row, 0 where null, if any row of the chunk is null here.
+    pub fn validity(&self, node: usize) -> Option<&[u8]> {
+        match self.word(node, 1) {
+            0 => None,
+            start => Some(&self.area[start..start + self.rows as usize]),
+        }
+    }
+
+    /// Fixed values of `width` bytes; booleans are a byte each.
+    pub fn fixed(&self, node: usize, width: usize) -> &[u8] {
+        let start = self.word(node, 0);
+        &self.area[start..start + self.rows as usize * width]
+    }
+
+    /// Offsets into [`SortedChunk::data`], one more than rows.
+    pub fn offsets(&self, node: usize) -> &[u32] {
+        let start = self.word(node, 0);
+        bytemuck::cast_slice(&self.area[start..start + (self.rows as usize + 1) * 4])
+    }
+
+    /// Variable data, ends given by the offsets.
+    pub fn data(&self, node: usize) -> &[u8] {
+        &self.area[self.word(node, 2)..]
+    }
+
+    /// (partition, end row); past the end a partition that none has.
+    fn segment(&self, index: u32) -> (u32, u32) {
+        if index >= self.segments {
+            return (u32::MAX, self.rows);
+        }
+        let start = self.segments_start as usize + index as usize * 8;
+        let pair: &[u32] = bytemuck::cast_slice(&self.area[start..start + 8]);
+        (pair[0], pair[1])
+    }
+
+    fn word(&self, node: usize, word: usize) -> usize {
+        let start = (node * TABLE_WORDS + word) * 8;
+        let table: &[u64] = bytemuck::cast_slice(&self.area[start..start + 8]);
+        to_usize(table[0])
+    }
+}
+
+/// Places a chunk's parts; tells `write` the table's words; returns all bytes and where the
+/// segments start.
+fn arrange(
+    layout: &Layout,
+    rows: usize,
+    segments: usize,
+    has_nulls: impl Fn(usize) -> bool,
+    data_len: impl Fn(usize) -> usize,
+    mut write: impl FnMut(usize, usize),
+) -> (usize, usize) {
+    let mut end = layout.nodes().len() * TABLE_WORDS * 8;
+    let mut place = |bytes: usize| {
+        let start = end;
+        end = start.saturating_add(bytes).next_multiple_of(16);
+        start
+    };
+    let segments_start = place(segments * 8);
+    for (index, node) in layout.nodes().iter().enumerate() {
+        let word = index * TABLE_WORDS;
+        let values = match node.physical {
+            Physical::Null => 0,
+            Physical::Bool => rows,
+            Physical::Fixed { width } => rows.saturating_mul(width as usize),
+            Physical::Variable { .. } => (rows + 1) * 4,
+        };
+        write(word, place(values));
+        let bitmap = node.nullable && node.physical != Physical::Null && has_nulls(index);
+        write(word + 1, if bitmap { place(rows) } else { 0 });
+        if matches!(node.physical, Physical::Variable { .. }) {
+            write(word + 2, place(data_len(index) + OVERCOPY_BYTES));
+        } else {
+            write(word + 2, 0);
+        }
+    }
+    (end, segments_start)
+}

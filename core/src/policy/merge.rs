@@ -1,0 +1,51 @@
+//! Which runs to merge when there are too many.
+
+use std::ops::Range;
+
+/// The least number of runs worth merging into one.
+const RUNS_MIN: usize = 8;
+
+/// The runs to merge into one, given their sizes in the order they were written. Only neighbours
+/// may be merged, or rows would change their order.
+///
+/// The newest runs are taken, and older ones while they are no larger than what is taken already:
+/// like carries in a binary counter, so each byte is rewritten a logarithmic number of times.
+pub fn runs_to_merge(
+    run_bytes: impl ExactSizeIterator<Item = u64> + DoubleEndedIterator,
+) -> Range<usize> {
+    let runs = run_bytes.len();
+    let mut taken = 0usize;
+    let mut taken_bytes = 0u64;
+    for bytes in run_bytes.rev() {
+        if taken >= RUNS_MIN && bytes > taken_bytes {
+            break;
+        }
+        taken += 1;
+        taken_bytes = taken_bytes.saturating_add(bytes);
+    }
+    runs - taken..runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDED: u64 = 10_000;
+
+    #[test]
+    fn rewrites_each_byte_a_logarithmic_number_of_times() {
+        let (mut runs, mut rewritten) = (Vec::new(), 0u64);
+        for run in 0..ADDED {
+            runs.push(1 + run % 2);
+            if runs.len() == 64 {
+                let range = runs_to_merge(runs.iter().copied());
+                assert!(range.len() >= RUNS_MIN);
+                let merged: u64 = runs[range.clone()].iter().sum();
+                rewritten += merged;
+                runs.splice(range, [merged]);
+            }
+        }
+        assert_eq!(runs.iter().sum::<u64>(), ADDED + ADDED / 2);
+        assert!(rewritten < 6 * ADDED, "{rewritten}");
+    }
+}

@@ -1,0 +1,7 @@
+//! Decisions as pure functions, so that they can be read, tested and changed in one place.
+
+mod merge;
+mod sizing;
+
+pub use merge::runs_to_merge;
+pub use sizing::{Sizing, minimum_sizing, sizing};
