@@ -46,9 +46,15 @@ impl Store for FsStore {
 
     fn open_subdir(&self, dir: &StoreDir, name: &Name) -> Result<StoreDir> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = open_at(dir, name.as_c_str(), flags)
-            .map_err(|errno| StoreOp::OpenSubdir.error(errno.raw_os_error()).at(dir.path()))?;
-        Ok(StoreDir::new(fd, Arc::from(format!("{}/{name}", dir.path()))))
+        let fd = open_at(dir, name.as_c_str(), flags).map_err(|errno| {
+            StoreOp::OpenSubdir
+                .error(errno.raw_os_error())
+                .at(dir.path())
+        })?;
+        Ok(StoreDir::new(
+            fd,
+            Arc::from(format!("{}/{name}", dir.path())),
+        ))
     }
 
     fn list(&self, dir: &StoreDir, visit: &mut dyn FnMut(&Name) -> Result<()>) -> Result<()> {
@@ -136,7 +142,10 @@ impl Store for FsStore {
     }
 
     fn link_unnamed(&self, file: &StoreFile, dir: &StoreDir, name: &Name) -> Result<Publish> {
-        let mut path = Inline::<32> { bytes: [0; 32], len: 0 };
+        let mut path = Inline::<32> {
+            bytes: [0; 32],
+            len: 0,
+        };
         let built = fmt_path(&mut path, file.as_fd().as_raw_fd());
         let linked = built.and_then(|path| {
             retry_on_intr(|| {
@@ -158,7 +167,12 @@ impl Store for FsStore {
         let renamed = retry_on_intr(|| {
             rustix::fs::renameat_with(from_dir, from, to_dir, to, RenameFlags::NOREPLACE)
         });
-        published(renamed, StoreOp::RenameNoreplace, to_dir, &[Errno::INVAL, Errno::XDEV])
+        published(
+            renamed,
+            StoreOp::RenameNoreplace,
+            to_dir,
+            &[Errno::INVAL, Errno::XDEV],
+        )
     }
 
     fn hard_link(
@@ -171,13 +185,17 @@ impl Store for FsStore {
         let (from, to) = (from.as_c_str(), to.as_c_str());
         let linked =
             retry_on_intr(|| rustix::fs::linkat(from_dir, from, to_dir, to, AtFlags::empty()));
-        published(linked, StoreOp::HardLink, to_dir, &[Errno::PERM, Errno::XDEV])
+        published(
+            linked,
+            StoreOp::HardLink,
+            to_dir,
+            &[Errno::PERM, Errno::XDEV],
+        )
     }
 
     fn is_linked(&self, file: &StoreFile, dir: &StoreDir, name: &Name) -> Result<bool> {
-        let found = retry_on_intr(|| {
-            rustix::fs::statat(dir, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW)
-        });
+        let found =
+            retry_on_intr(|| rustix::fs::statat(dir, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW));
         let found = match found {
             Err(Errno::NOENT) => return Ok(false),
             other => other.map_err(|errno| failed(StoreOp::IsLinked, errno, dir, &[]))?,
