@@ -1,0 +1,179 @@
+//! The directory of map outputs: files that appear whole, under a name that was free.
+//!
+//! Owns: the session for what is unfinished, the way a finished file gets its name, the quota and
+//! the sync policy. Does not own: what the files hold, nor the order of a commit.
+//!
+//! A file gets its name by linking an unnamed file, else by a rename that never replaces, else by a
+//! second link to a file of the session; which of them works is found out at opening. After opening
+//! nothing here needs memory.
+
+mod file;
+mod publish;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use bywash_core::{AttemptId, Error, ErrorKind, MapId, Result};
+
+use crate::names::DataName;
+use crate::quota::Quota;
+use crate::session::{Session, found};
+use crate::store::{Access, Name, Store, StoreDir, StoreFile};
+use crate::sweep::{IndexNames, SweepMode, sweep_outputs};
+use publish::PublishWay;
+
+pub use file::OutputFile;
+
+/// When map outputs are synced to their disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum SyncPolicy {
+    /// The system writes them when it likes: after a power cut outputs may be missing or torn
+    /// (their checksums say so). Shuffle data is seldom worth more.
+    #[default]
+    Never,
+    /// Each file before it gets its name, the directory when asked.
+    OnCommit,
+}
+
+/// How an output directory is used.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OutputOptions {
+    /// When files are synced. Default: never.
+    pub sync: SyncPolicy,
+    /// The most bytes written through this object and kept. Default: no limit.
+    pub quota: Option<u64>,
+    /// What opening removes of what dead processes left. Default: what is proven dead.
+    pub sweep: SweepMode,
+}
+
+/// A directory of map outputs.
+#[derive(Debug)]
+pub struct OutputDir {
+    store: Arc<dyn Store>,
+    dir: Arc<StoreDir>,
+    /// Absent in a directory opened for reading.
+    writing: Option<Writing>,
+}
+
+#[derive(Debug)]
+struct Writing {
+    session: Session,
+    way: PublishWay,
+    sync: SyncPolicy,
+    quota: Quota,
+    file_next: AtomicU64,
+}
+
+impl OutputDir {
+    /// Creates the directory if it is missing, sweeps it, makes a session in it and finds out how
+    /// files get their names. Set-up: allocates.
+    ///
+    /// # Errors
+    /// `Unsupported` for a filesystem that can give a name in no way that never replaces.
+    pub fn open(
+        store: Arc<dyn Store>,
+        path: &Path,
+        options: OutputOptions,
+        index_names: IndexNames,
+    ) -> Result<Arc<Self>> {
+        let OutputOptions { sync, quota, sweep } = options;
+        store.make_dir_all(path)?;
+        let dir = Arc::new(store.open_dir(path)?);
+        sweep_outputs(&*store, &dir, sweep, index_names)?;
+        let session = Session::open(&store, &dir)?;
+        let way = PublishWay::probe(&*store, &session)?;
+        let quota = Quota::new(quota);
+        let writing = Writing {
+            session,
+            way,
+            sync,
+            quota,
+            file_next: AtomicU64::new(0),
+        };
+        Ok(Arc::new(Self {
+            store,
+            dir,
+            writing: Some(writing),
+        }))
+    }
+
+    /// Opens a directory to read from: nothing in it is changed. Set-up: allocates.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none.
+    pub fn open_existing(store: Arc<dyn Store>, path: &Path) -> Result<Arc<Self>> {
+        let dir = Arc::new(store.open_dir(path)?);
+        Ok(Arc::new(Self {
+            store,
+            dir,
+            writing: None,
+        }))
+    }
+
+    /// A new empty file, without a name in the directory.
+    ///
+    /// # Errors
+    /// `InvalidState` in a directory opened for reading; `Quota` when nothing is left of it.
+    pub fn create(self: &Arc<Self>) -> Result<OutputFile> {
+        OutputFile::create(self)
+    }
+
+    /// The name of an attempt's data file, unique to this object.
+    ///
+    /// # Errors
+    /// `InvalidState` in a directory opened for reading.
+    pub fn data_name(&self, map: MapId, attempt: AttemptId) -> Result<Name> {
+        DataName {
+            map,
+            attempt,
+            token: self.writing()?.session.token(),
+        }
+        .name()
+    }
+
+    /// Opens a file for reading; `NotFound` when there is none.
+    pub fn open_read(&self, name: &Name) -> Result<StoreFile> {
+        self.store.open(&self.dir, name, Access::Read)
+    }
+
+    /// Whether there is a file of that name.
+    pub fn exists(&self, name: &Name) -> Result<bool> {
+        found(self.open_read(name)).map(|file| file.is_some())
+    }
+
+    /// Removes a file; `NotFound` when there is none. Quota comes back only with an [`OutputFile`].
+    pub fn remove(&self, name: &Name) -> Result<()> {
+        self.store.remove(&self.dir, name)
+    }
+
+    /// Waits until the names in the directory are on its disk, where the policy asks for that.
+    pub fn sync(&self) -> Result<()> {
+        match &self.writing {
+            Some(writing) if writing.sync == SyncPolicy::OnCommit => self.store.sync_dir(&self.dir),
+            _ => Ok(()),
+        }
+    }
+
+    /// The store it was opened with.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// The path it was opened by, for errors.
+    pub fn path(&self) -> &Arc<str> {
+        self.dir.path()
+    }
+
+    fn writing(&self) -> Result<&Writing> {
+        self.writing
+            .as_ref()
+            .ok_or_else(|| READ_ONLY.at(self.dir.path()))
+    }
+}
+
+const READ_ONLY: Error = Error::new(
+    ErrorKind::InvalidState,
+    "the output directory was opened for reading; open it for writing",
+);

@@ -1,0 +1,132 @@
+//! One file in a spill directory.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use bywash_core::{Error, Figure, Result};
+
+use super::{DIR_FULL, DirIndex, SpillDirs, TOTAL_FULL};
+use crate::store::{Name, StoreFile, read_exact_at, write_all_at};
+
+/// A file of spilled bytes, gone with its quota when dropped.
+///
+/// Nothing it does needs memory. All calls block on the disk.
+#[derive(Debug)]
+pub struct SpillFile {
+    dirs: Arc<SpillDirs>,
+    /// Its place among the usable directories.
+    at: usize,
+    dir: DirIndex,
+    file: StoreFile,
+    /// Present while the file has a name in the session's directory.
+    name: Option<Name>,
+    reserved: u64,
+    write_failed: bool,
+}
+
+impl SpillFile {
+    pub(super) fn new(
+        dirs: &Arc<SpillDirs>,
+        (at, dir): (usize, DirIndex),
+        (file, name): (StoreFile, Option<Name>),
+    ) -> Self {
+        let dirs = Arc::clone(dirs);
+        Self {
+            dirs,
+            at,
+            dir,
+            file,
+            name,
+            reserved: 0,
+            write_failed: false,
+        }
+    }
+
+    /// Writes all of `bytes` at `offset`, after reserving quota for what makes the file longer.
+    ///
+    /// # Errors
+    /// `Quota` before anything is written; `NoSpace` or `Io` from the system, when part of the
+    /// bytes may have been written. Later files avoid the directory either way.
+    pub fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
+        let written = self
+            .reserve(bytes.len(), offset)
+            .and_then(|()| self.write_reserved(bytes, offset));
+        self.write_failed |= written.is_err();
+        written
+    }
+
+    /// The directory it is in, for [`DirMask::with`](super::DirMask::with).
+    pub const fn dir(&self) -> DirIndex {
+        self.dir
+    }
+
+    /// Fills `bytes` from `offset`.
+    ///
+    /// # Errors
+    /// `Corrupt` when the file ends before; `Io` from the system.
+    pub fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
+        read_exact_at(&*self.dirs.store, &self.file, bytes, offset)
+    }
+
+    /// The bytes reserved for it: the furthest end of a write.
+    pub const fn reserved_bytes(&self) -> u64 {
+        self.reserved
+    }
+
+    fn reserve(&mut self, len: usize, offset: u64) -> Result<()> {
+        let end = u64::try_from(len)
+            .ok()
+            .and_then(|len| offset.checked_add(len));
+        let end = end.ok_or_else(|| {
+            Error::invalid("a file offset is at most 2^64 - 1").with(Figure::Offset, offset)
+        })?;
+        let Some(more) = end.checked_sub(self.reserved).filter(|more| *more > 0) else {
+            return Ok(());
+        };
+        let Some(dir) = self.dirs.dirs.get(self.at) else {
+            return Ok(());
+        };
+        if let Err(error) = dir.quota.reserve(more, DIR_FULL) {
+            self.dirs.conditions.note(self.dir, &error);
+            return Err(error.at(self.file.place()));
+        }
+        if let Err(error) = self.dirs.total.reserve(more, TOTAL_FULL) {
+            dir.quota.release(more);
+            return Err(error);
+        }
+        self.reserved = end;
+        Ok(())
+    }
+
+    fn write_reserved(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        let written = write_all_at(&*self.dirs.store, &self.file, bytes, offset);
+        if let Err(error) = &written {
+            self.dirs.conditions.note(self.dir, error);
+        }
+        written
+    }
+}
+
+impl AsFd for SpillFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl Drop for SpillFile {
+    fn drop(&mut self) {
+        let Some(dir) = self.dirs.dirs.get(self.at) else {
+            return;
+        };
+        if let Some(name) = &self.name {
+            // What cannot be removed goes with the session.
+            drop(self.dirs.store.remove(dir.session.dir(), name));
+        }
+        dir.quota.release(self.reserved);
+        self.dirs.total.release(self.reserved);
+        // What a failed write gives back was not enough for it.
+        if self.reserved > 0 && !self.write_failed {
+            self.dirs.conditions.emptied(self.dir);
+        }
+    }
+}
