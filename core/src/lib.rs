@@ -12,6 +12,7 @@ mod error;
 mod id;
 pub mod memory;
 pub mod policy;
+pub mod port;
 
 pub use error::{Error, ErrorKind, Figure, Result};
 pub use id::{AttemptId, MapId};

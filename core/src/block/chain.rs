@@ -8,7 +8,8 @@ use super::encode::{put_frame_header, seal};
 use super::header::{
     FLAG_FIRST, FLAG_LAST, FLAG_MIDDLE, FRAME_HEADER_BYTES, HEADER_BYTES, Header, KIND_COLUMNS,
 };
-use super::{BlockEncoder, BlockSink, RowSource};
+use super::{BlockEncoder, RowSource};
+use crate::port::BlockSink;
 use crate::Result;
 use crate::cast::to_u32;
 use crate::column::{Layout, Physical};

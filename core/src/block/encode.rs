@@ -1,7 +1,8 @@
 //! Rows of sorted chunks into blocks, encoded in place in the sink's buffer.
 
 use super::header::{BLOCK_ALIGN, FRAME_HEADER_BYTES, HEADER_BYTES, Header, KIND_COLUMNS};
-use super::{BlockSink, RowSizes};
+use super::RowSizes;
+use crate::port::BlockSink;
 use crate::Result;
 use crate::cast::to_u32;
 use crate::chunk::SortedChunk;

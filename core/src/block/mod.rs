@@ -29,18 +29,3 @@ pub use row::{ArrayRow, ChunkRow, RowSource};
 pub use shells::shell_bytes;
 pub use size::RowSizes;
 pub use verify::BlockVerifier;
-
-use crate::Result;
-
-/// Where encoded blocks go: room to encode in place, then told how much was used.
-pub trait BlockSink {
-    /// At least `len` bytes to write into; what was advanced over before is kept or already on its
-    /// way.
-    ///
-    /// # Errors
-    /// What writing earlier bytes out failed with.
-    fn space(&mut self, len: usize) -> Result<&mut [u8]>;
-
-    /// Keeps the first `len` bytes of the last [`BlockSink::space`].
-    fn advance(&mut self, len: usize);
-}
