@@ -167,6 +167,43 @@ fn killed_at_every_operation() {
     }
 }
 
+/// Two attempts, one of them paused before each of its operations while the other one runs to its
+/// end: one output, and both know which.
+#[test]
+fn two_attempts_racing() {
+    for lacking in WAYS {
+        for at in 0.. {
+            let root = tempfile::tempdir().unwrap();
+            let path = root.path();
+            let faults = Arc::new(FaultStore::lacking(fs_store(), lacking));
+            let store: Arc<dyn Store> = Arc::<FaultStore>::clone(&faults);
+            let second = open(fs_store(), path, SweepMode::Locked);
+            let first = open(store, path, SweepMode::Locked);
+            faults.arm(at, Fault::Pause, Repeat::Once);
+            let (paused, won) = std::thread::scope(|scope| {
+                let ended = &faults;
+                let first = scope.spawn(move || {
+                    let won = commit(&first, MapId(1), AttemptId(0)).unwrap();
+                    ended.end();
+                    won
+                });
+                let paused = faults.wait_paused();
+                let won_second = commit(&second, MapId(1), AttemptId(1)).unwrap();
+                faults.resume();
+                (paused, [first.join().unwrap(), won_second])
+            });
+            drop(second);
+            check_whole(path, &[MapId(1)]);
+            let named = std::fs::read_to_string(path.join("1.index")).unwrap();
+            let winners: Vec<String> = won.into_iter().flatten().map(|n| n.to_string()).collect();
+            assert_eq!(winners, [named], "at {at}");
+            if !paused {
+                break;
+            }
+        }
+    }
+}
+
 /// A sweep beside a writer that is paused before each of its operations, its birth included: what
 /// it holds then is left alone, and it commits.
 #[test]
