@@ -1,7 +1,7 @@
 //! The kit of the cross-crate suites: generators, a naive oracle, a counting and refusing
 //! allocator, kernel memory limits, child processes and the one seed.
 //!
-//! Nothing here uses the code under test except [`case`], which drives it.
+//! Only [`case`], [`dirs`] and [`faults`] use the code under test: they drive it.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -12,10 +12,14 @@
 )]
 
 pub mod alloc;
+pub mod case;
 pub mod cgroup;
 pub mod child;
+pub mod dirs;
+pub mod faults;
 pub mod generate;
 pub mod oracle;
+pub mod search;
 pub mod seed;
 pub mod spark_hash;
 

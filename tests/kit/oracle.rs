@@ -69,38 +69,86 @@ impl Oracle {
     ///
     /// A text naming partition, row, column and both values.
     pub fn check(&self, partition: u32, read: &[RecordBatch]) -> Result<(), String> {
-        let expected = self.row_count(partition);
-        let found: usize = read.iter().map(RecordBatch::num_rows).sum();
-        if expected != found {
+        let mut check = self.partition(partition);
+        read.iter().try_for_each(|batch| check.next(batch))?;
+        check.end()
+    }
+
+    /// The same, one batch at a time.
+    pub fn partition(&self, partition: u32) -> Check<'_> {
+        Check {
+            oracle: self,
+            partition,
+            rows: 0,
+            batches: 0,
+        }
+    }
+}
+
+/// The comparison of one partition's batches as they come.
+#[derive(Debug)]
+pub struct Check<'a> {
+    oracle: &'a Oracle,
+    partition: u32,
+    rows: usize,
+    batches: usize,
+}
+
+impl Check<'_> {
+    /// Compares the next batch.
+    ///
+    /// # Errors
+    ///
+    /// As [`Oracle::check`].
+    pub fn next(&mut self, batch: &RecordBatch) -> Result<(), String> {
+        let (oracle, partition) = (self.oracle, self.partition);
+        let expected = oracle.row_count(partition);
+        let after = self.rows + batch.num_rows();
+        if after > expected {
             return Err(format!(
-                "partition {partition}: {expected} rows expected, {found} read"
+                "partition {partition}: {expected} rows expected, {after} read"
             ));
         }
-        let mut at = self.starts[partition as usize];
-        for (index, batch) in read.iter().enumerate() {
-            if batch.schema() != self.schema {
-                let (ours, theirs) = (&self.schema, batch.schema());
-                return Err(format!(
-                    "partition {partition}: schema {ours:?}, read {theirs:?}"
-                ));
-            }
-            let want = self.rows.slice(at, batch.num_rows());
-            for column in 0..self.schema.fields().len() {
-                let (want, have) = (want.column(column), batch.column(column));
-                compare(want, have).map_err(|what| {
-                    let first = at - self.starts[partition as usize];
-                    let data_type = want.data_type();
-                    format!(
-                        "partition {partition} of {}, batch {index} of {} (from row {first} of \
-                         {expected}), column {column} ({data_type}): {what}",
-                        self.partitions(),
-                        read.len(),
-                    )
-                })?;
-            }
-            at += batch.num_rows();
+        if batch.schema() != oracle.schema {
+            let (ours, theirs) = (&oracle.schema, batch.schema());
+            return Err(format!(
+                "partition {partition}: schema {ours:?}, read {theirs:?}"
+            ));
         }
+        let start = oracle.starts[partition as usize] + self.rows;
+        let want = oracle.rows.slice(start, batch.num_rows());
+        for column in 0..oracle.schema.fields().len() {
+            let (want, have) = (want.column(column), batch.column(column));
+            compare(want, have).map_err(|what| {
+                format!(
+                    "partition {partition} of {}, batch {} (from row {} of {expected}), column \
+                     {column} ({}): {what}",
+                    oracle.partitions(),
+                    self.batches,
+                    self.rows,
+                    want.data_type(),
+                )
+            })?;
+        }
+        self.rows = after;
+        self.batches += 1;
         Ok(())
+    }
+
+    /// Nothing more comes.
+    ///
+    /// # Errors
+    ///
+    /// When rows are missing.
+    pub fn end(self) -> Result<(), String> {
+        let (partition, expected) = (self.partition, self.oracle.row_count(self.partition));
+        if self.rows == expected {
+            return Ok(());
+        }
+        Err(format!(
+            "partition {partition}: {expected} rows expected, {} read",
+            self.rows
+        ))
     }
 }
 

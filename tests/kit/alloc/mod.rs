@@ -71,6 +71,11 @@ pub fn events() -> u64 {
     EVENTS.load(Ordering::Relaxed)
 }
 
+/// The most bytes that one tracked event was about.
+pub fn largest_event() -> u64 {
+    LARGEST.load(Ordering::Relaxed)
+}
+
 /// Calls `hook` at every tracked event from now on; once in a process. The hook may allocate.
 pub fn set_hook(hook: fn(Event)) {
     assert!(HOOK.set(hook).is_ok(), "one hook in a process");
@@ -107,6 +112,7 @@ fn account(heap_plus: u64, heap_minus: u64, mapped_plus: u64, mapped_minus: u64)
     let change = plus.wrapping_sub(minus);
     let before = COUNTED.fetch_add(change, Ordering::SeqCst);
     EVENTS.fetch_add(1, Ordering::Relaxed);
+    LARGEST.fetch_max(plus.max(minus), Ordering::Relaxed);
     PENDING.set(Event {
         before,
         after: before.wrapping_add(change),
@@ -150,4 +156,5 @@ thread_local! {
 static COUNTED: AtomicU64 = AtomicU64::new(0);
 static MAPPED: AtomicU64 = AtomicU64::new(0);
 static EVENTS: AtomicU64 = AtomicU64::new(0);
+static LARGEST: AtomicU64 = AtomicU64::new(0);
 static HOOK: OnceLock<fn(Event)> = OnceLock::new();
