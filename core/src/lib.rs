@@ -8,6 +8,7 @@ mod error;
 mod id;
 pub mod codec;
 pub mod memory;
+pub mod partition;
 
 pub use error::{Error, ErrorKind, Figure, Result};
 pub use id::{AttemptId, MapId};
