@@ -132,7 +132,7 @@ mod tests {
         );
         for wrong in [
             "01.0.T.data",
-            "1.+0.T.data",
+            "1.00.T.data",
             "1.0.T.x.data",
             "1.T.data",
             "1.0.T",

@@ -114,12 +114,14 @@ pub(crate) fn retire(
     name: &Name,
 ) -> Result<u64> {
     let mut files = 0;
-    store.list(dir, &mut |entry| {
+    let listed = store.list(dir, &mut |entry| {
         if *entry != LOCK && found(store.remove(dir, entry))?.is_some() {
             files += 1;
         }
         Ok(())
-    })?;
+    });
+    // A directory that its owner removed meanwhile cannot be listed.
+    found(listed)?;
     found(store.remove(dir, &LOCK))?;
     found(store.remove_dir(parent, name))?;
     Ok(files)

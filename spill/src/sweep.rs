@@ -136,10 +136,14 @@ fn sweep_session(
     let mut lock = found(store.open(&dir, &LOCK, Access::ReadWrite))?;
     if lock.is_none() {
         // Not yet locked, or half retired: both are empty, and only an empty one is removed.
-        match store.remove_dir(parent, name) {
-            Ok(()) => return Ok(Some((Life::Dead, 0))),
-            Err(error) if mode != SweepMode::Forced => return Err(error),
-            Err(_) => lock = found(store.open(&dir, &LOCK, Access::ReadWrite))?,
+        match found(store.remove_dir(parent, name)) {
+            Ok(removed) => return Ok(removed.map(|()| (Life::Dead, 0))),
+            Err(error) => {
+                lock = found(store.open(&dir, &LOCK, Access::ReadWrite))?;
+                if lock.is_none() && mode != SweepMode::Forced {
+                    return Err(error);
+                }
+            }
         }
     }
     // Held until the session is gone.

@@ -1,1 +1,3 @@
-//! Bywash.
+//! The kit of the cross-crate suites.
+
+pub mod faults;
