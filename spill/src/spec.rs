@@ -51,7 +51,13 @@ impl ShuffleSpec {
         };
         let encoded_schema = encode_schema(&schema)?.into();
         let layout = Arc::new(Layout::try_new(schema)?);
-        Ok(Self { layout, encoded_schema, partitions, hash, codec: Codec::default() })
+        Ok(Self {
+            layout,
+            encoded_schema,
+            partitions,
+            hash,
+            codec: Codec::default(),
+        })
     }
 
     /// The same shuffle with another codec.
@@ -119,7 +125,10 @@ pub fn minimum_budget(spec: &ShuffleSpec, tasks: usize) -> Result<u64> {
     }
     let each = WorkingSet::minimum_bytes(spec)?;
     each.checked_mul(tasks as u64).ok_or_else(|| {
-        Error::new(ErrorKind::InvalidArgument, "so many tasks need more memory than can be counted")
-            .with(Figure::Requested, each)
+        Error::new(
+            ErrorKind::InvalidArgument,
+            "so many tasks need more memory than can be counted",
+        )
+        .with(Figure::Requested, each)
     })
 }

@@ -46,5 +46,7 @@ pub(super) fn check_page(page: &[u8], number: u32) -> Result<()> {
 
 /// An entry of a checked page.
 pub(super) fn entry(page: &[u8], entry: usize) -> u64 {
-    page[entry * 8..entry * 8 + 8].try_into().map_or(0, u64::from_le_bytes)
+    page[entry * 8..entry * 8 + 8]
+        .try_into()
+        .map_or(0, u64::from_le_bytes)
 }

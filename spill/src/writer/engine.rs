@@ -21,9 +21,6 @@ pub(crate) struct Engine {
     pub(super) spec: ShuffleSpec,
     pub(super) consumer: Consumer,
     pub(super) set: WorkingSet,
-    /// The area for the next chunk that the ledger need not be asked for; `None` while in use.
-    pub(super) spare: Option<Area>,
-    pub(super) spare_bytes: u64,
     pub(super) spill_dirs: Arc<SpillDirs>,
     pub(super) out: Arc<OutputDir>,
     pub(super) map: MapId,
@@ -45,7 +42,10 @@ pub(super) struct Signals {
 impl Signals {
     pub(super) fn check_cancelled(&self) -> Result<()> {
         if self.cancelled.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Cancelled, "the shuffle write was cancelled"));
+            return Err(Error::new(
+                ErrorKind::Cancelled,
+                "the shuffle write was cancelled",
+            ));
         }
         Ok(())
     }
@@ -113,7 +113,10 @@ impl Engine {
             let sort = &self.set.sort;
             let chunk = SortedChunk::gather(area, layout, &self.set.staging, sort, segments);
             self.set.staging.clear();
-            self.set.chunks.push_within_capacity(chunk).map_err(|_| NO_ROOM)
+            self.set
+                .chunks
+                .push_within_capacity(chunk)
+                .map_err(|_| NO_ROOM)
         })?;
         self.note_reclaimable();
         Ok(())
@@ -121,7 +124,7 @@ impl Engine {
 
     /// An area for the staged rows, and room for one more chunk in the list.
     fn area_for_chunk(&mut self, segments: usize) -> Result<Area> {
-        if let Some(spare) = self.spare.take() {
+        if let Some(spare) = self.set.spare.take() {
             return Ok(spare);
         }
         let bytes = SortedChunk::bytes_for(self.spec.layout(), &self.set.staging, segments);
@@ -134,7 +137,7 @@ impl Engine {
             Ok(area) => Ok(area),
             Err(error) if error.kind() == ErrorKind::MemoryLimit => {
                 self.spill(SpillCause::Pressure)?;
-                self.spare.take().ok_or(NO_ROOM)
+                self.set.spare.take().ok_or(NO_ROOM)
             }
             Err(error) => Err(error),
         }
@@ -151,19 +154,24 @@ impl Engine {
         let shared = Arc::clone(&self.shared);
         let partitions = self.spec.partitions();
         let hash = self.spec.hash();
+        let bytes_before = self.set.staging.bytes();
         shared.counters.timed(Phase::Stage, || {
             self.set.staging.append(views, from, rows, |out| {
                 match (hash, ids) {
                     (_, Some(ids)) => out.copy_from_slice(&ids[from..from + rows]),
-                    (Some(hash), None) => hash.partition_ids(batch.columns(), from, partitions, out),
+                    (Some(hash), None) => {
+                        hash.partition_ids(batch.columns(), from, partitions, out)
+                    }
                     (None, None) => return Err(NEEDS_IDS),
                 }
                 Ok(())
             })
         })?;
         Counters::add(&shared.counters.rows, rows as u64);
-        let data_bytes = self.set.staging.take_new_bytes();
-        Counters::add(&shared.counters.bytes, data_bytes);
+        Counters::add(
+            &shared.counters.bytes,
+            self.set.staging.bytes() - bytes_before,
+        );
         Ok(())
     }
 
@@ -186,24 +194,34 @@ impl Engine {
 
     pub(super) fn note_reclaimable(&self) {
         let held: u64 = self.set.chunks.iter().map(SortedChunk::bytes).sum();
-        let kept = if self.spare.is_some() { 0 } else { self.spare_bytes };
-        self.shared.reclaimable.store(held.saturating_sub(kept), Ordering::Release);
+        let kept = if self.set.spare.is_some() {
+            0
+        } else {
+            self.set.spare_bytes
+        };
+        self.shared
+            .reclaimable
+            .store(held.saturating_sub(kept), Ordering::Release);
     }
 }
 
 fn check_ids(ids: Option<&[u32]>, rows: usize, partitions: u32) -> Result<()> {
     let Some(ids) = ids else { return Ok(()) };
     if ids.len() != rows {
-        return Err(Error::invalid("there must be one partition id for each row of the batch")
-            .with(Figure::Expected, rows)
-            .with(Figure::Found, ids.len()));
+        return Err(
+            Error::invalid("there must be one partition id for each row of the batch")
+                .with(Figure::Expected, rows)
+                .with(Figure::Found, ids.len()),
+        );
     }
     match ids.iter().position(|&id| id >= partitions) {
         None => Ok(()),
-        Some(row) => Err(Error::invalid("a partition id is not below the number of partitions")
-            .with(Figure::Row, row)
-            .with(Figure::Partition, ids[row])
-            .with(Figure::Partitions, partitions)),
+        Some(row) => Err(
+            Error::invalid("a partition id is not below the number of partitions")
+                .with(Figure::Row, row)
+                .with(Figure::Partition, ids[row])
+                .with(Figure::Partitions, partitions),
+        ),
     }
 }
 

@@ -62,19 +62,23 @@ impl ShuffleWriter {
         attempt: AttemptId,
     ) -> Result<Self> {
         let consumer = task.consumer("shuffle-writer");
-        let set = WorkingSet::try_new(spec, &consumer)
-            .map_err(|error| consumer.name_holders(error))?;
+        let set =
+            WorkingSet::try_new(spec, &consumer).map_err(|error| consumer.name_holders(error))?;
         let signals = Arc::new(Signals::default());
-        let engine = Engine::new(
-            spec.clone(),
-            consumer.clone(),
+        let engine = Engine {
+            spec: spec.clone(),
+            consumer: consumer.clone(),
             set,
-            (Arc::clone(spill_dirs), Arc::clone(out)),
-            (map, attempt),
-            Arc::clone(&signals),
-        )?;
-        let shared =
-            Arc::new(Shared { state: Mutex::new(State::Open(Box::new(engine))), signals });
+            spill_dirs: Arc::clone(spill_dirs),
+            out: Arc::clone(out),
+            map,
+            attempt,
+            shared: Arc::clone(&signals),
+        };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::Open(Box::new(engine))),
+            signals,
+        });
         let spillable: Weak<Shared> = Arc::downgrade(&shared);
         consumer.set_spillable(spillable);
         Ok(Self { shared })
@@ -133,7 +137,9 @@ impl ShuffleWriter {
     /// Something to cancel this writer with, from any thread and also during
     /// [`ShuffleWriter::finish`].
     pub fn canceller(&self) -> Canceller {
-        Canceller { signals: Arc::clone(&self.shared.signals) }
+        Canceller {
+            signals: Arc::clone(&self.shared.signals),
+        }
     }
 
     fn operate<T>(&mut self, work: impl FnOnce(&mut Engine) -> Result<T>) -> Result<T> {
@@ -185,7 +191,9 @@ impl Spillable for Shared {
                 return Reclaimed::Busy;
             }
         };
-        let State::Open(engine) = &mut *state else { return Reclaimed::Freed(0) };
+        let State::Open(engine) = &mut *state else {
+            return Reclaimed::Freed(0);
+        };
         match engine.spill(SpillCause::Reclaim) {
             Ok(freed) => Reclaimed::Freed(freed),
             Err(error) => {

@@ -15,5 +15,5 @@ mod write_buffer;
 
 pub use handle::{Canceller, ShuffleWriter};
 pub use progress::{SpillCause, WriteProgress};
-pub(crate) use working_set::WorkingSet;
-pub(crate) use write_buffer::{FileSink, WriteBuffer};
+pub(crate) use working_set::{PartitionArrays, WorkingSet};
+pub(crate) use write_buffer::FileSink;

@@ -54,10 +54,7 @@ pub struct WriteProgress {
 impl WriteProgress {
     /// Spills of all causes.
     pub const fn spills(&self) -> u64 {
-        self.spills_pressure
-            + self.spills_reclaim
-            + self.spills_request
-            + self.spills_oversized_row
+        self.spills_pressure + self.spills_reclaim + self.spills_request + self.spills_oversized_row
     }
 }
 

@@ -21,8 +21,9 @@ const SLICES: usize = 1024;
 pub(crate) struct WorkingSet {
     pub(super) staging: Staging,
     pub(super) sort: CountingSort,
-    /// Holds any one sorted chunk, so that staged rows can always be sorted.
-    pub(super) spare: Area,
+    /// Holds any one sorted chunk, so that staged rows can always be sorted; `None` while one does.
+    pub(super) spare: Option<Area>,
+    pub(super) spare_bytes: u64,
     pub(super) encoder: BlockEncoder,
     pub(super) write: WriteBuffer,
     pub(super) chunks: Vector<SortedChunk>,
@@ -62,10 +63,12 @@ impl WorkingSet {
         let partitions = spec.partitions();
         let rows = sizing.staging.rows;
         let spare = SortedChunk::bytes_max(layout, sizing.staging, partitions);
+        let spare = Area::try_new(consumer, spare)?;
         Ok(Self {
+            spare_bytes: spare.len() as u64,
+            spare: Some(spare),
             staging: Staging::try_new(consumer, layout, sizing.staging)?,
             sort: CountingSort::try_new(consumer, rows, partitions)?,
-            spare: Area::try_new(consumer, spare)?,
             encoder: BlockEncoder::try_new(consumer, layout, spec.codec(), sizing.block_bytes)?,
             write: WriteBuffer::try_new(consumer, sizing.write_bytes)?,
             chunks: Vector::try_with_capacity(consumer, CHUNKS)?,
@@ -129,4 +132,3 @@ impl PartitionArrays {
 }
 
 const WINDOWS: usize = RUNS_MAX + 1;
-
