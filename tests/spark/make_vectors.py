@@ -1,4 +1,4 @@
-"""Asks a real Spark where it places rows, and writes the answers to vectors-X.Y.json beside this file.
+"""Asks a real Spark where it places rows; writes the answers to vectors-X.Y.json beside this file.
 
 Run once per Spark version, in a virtual environment that has that pyspark; README.md says how.
 The values come from one fixed seed, so every version is asked the same questions (but for types
@@ -123,7 +123,13 @@ def floats(exponent_bits, mantissa_bits, count):
     return values + [rng.randrange(infinity) | rng.choice((0, sign)) for _ in range(count)]
 
 
-ALPHABETS = ["abcXYZ 019", "\u00e4\u00f6\u00fc\u00df\u00e9", "\u65e5\u672c\u8a9e\u4e2d", "\U0001f600\U0001f680", "\x00\x01\x7f"]
+ALPHABETS = [
+    "abcXYZ 019",
+    "\u00e4\u00f6\u00fc\u00df\u00e9",
+    "\u65e5\u672c\u8a9e\u4e2d",
+    "\U0001f600\U0001f680",
+    "\x00\x01\x7f",
+]
 
 
 def text(length, alphabet):
@@ -252,14 +258,15 @@ def table(spark, name, columns, combinations, placements):
 def mixed(spark, kinds, rows):
     columns = []
     for kind, pool in kinds:
-        columns.append((kind, [None if rng.random() < 0.1 else rng.choice(pool) for _ in range(rows)]))
+        values = [None if rng.random() < 0.1 else rng.choice(pool) for _ in range(rows)]
+        columns.append((kind, values))
     count = len(columns)
     combinations = [list(range(count)), list(reversed(range(count))), [0, 0], [2, 2, 2]]
     combinations += [rng.sample(range(count), rng.randint(2, 5)) for _ in range(24)]
     placements = [(combinations[0], 10_000)]
     for partitions in (1, 2, 3, 8, 31, 64, 100, 200, 255, 256, 999, 1000, 2048):
         placements += [(by, partitions) for by in rng.sample(combinations, 2)]
-    placements += [(rng.choice(combinations[4:]), partitions) for partitions in (4096, 9973, 10_000)]
+    placements += [(rng.choice(combinations[4:]), n) for n in (4096, 9973, 10_000)]
     return table(spark, "mixed", columns, combinations, placements)
 
 

@@ -1,8 +1,7 @@
 //! How the values of each Arrow type hash, a column at a time.
 //!
 //! A [`Kernel`] takes the hash so far of each row as its seed and replaces it; a null leaves it as
-//! it is. What lies under a null is never trusted: primitives may be hashed and dropped there, bytes
-//! are not looked at. The match below is the table in `docs/PARTITIONING.md`.
+//! it is. The match below is the table in `docs/PARTITIONING.md`.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -16,10 +15,12 @@ use arrow_array::types::{
     UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, OffsetSizeTrait};
-use arrow_buffer::{ArrowNativeType, NullBuffer, i256};
+use arrow_buffer::ArrowNativeType;
 use arrow_schema::{DataType, IntervalUnit, TimeUnit};
 
+use super::fold::{fold, fold_rows, fold_valid};
 use super::murmur3::{hash_bytes, hash_u32, hash_u64};
+use super::value::{hash_calendar, hash_f32, hash_f64, hash_unscaled, hash_unscaled_wide};
 
 /// Folds the rows of a column from a start on into one running hash per row.
 ///
@@ -133,13 +134,13 @@ fn temporal_kernel(data_type: &DataType) -> Option<Kernel> {
         }
         Interval(IntervalUnit::DayTime) => |a, s, out| {
             primitives::<IntervalDayTimeType>(a, s, out, |v, h| {
-                hash_calendar(0, v.days, i64::from(v.milliseconds) * 1000, h)
+                hash_calendar(0, i64::from(v.milliseconds) * 1000, h)
             });
         },
         Interval(IntervalUnit::MonthDayNano) => |a, s, out| {
             primitives::<IntervalMonthDayNanoType>(a, s, out, |v, h| {
                 // Truncated, not floored: so Spark reads this Arrow type.
-                hash_calendar(v.months, v.days, v.nanoseconds / 1000, h)
+                hash_calendar(v.months, v.nanoseconds / 1000, h)
             });
         },
         // Among them the units that Arrow does not allow for times.
@@ -186,66 +187,6 @@ fn primitives<T: ArrowPrimitiveType>(
     }
 }
 
-#[inline]
-fn fold<T: Copy>(values: &[T], out: &mut [u32], hash: impl Fn(T, u32) -> u32) {
-    for (running, value) in out.iter_mut().zip(values) {
-        *running = hash(*value, *running);
-    }
-}
-
-/// As [`fold`], 64 rows at a time: all valid, all null, or both sides computed and one chosen.
-#[inline]
-fn fold_valid<T: Copy>(
-    values: &[T],
-    nulls: &NullBuffer,
-    start: usize,
-    out: &mut [u32],
-    hash: impl Fn(T, u32) -> u32,
-) {
-    let bits = nulls.inner().slice(start, out.len());
-    let rows = values.chunks(64).zip(out.chunks_mut(64));
-    for (valid, (values, out)) in bits.bit_chunks().iter_padded().zip(rows) {
-        match valid {
-            0 => {}
-            u64::MAX => fold(values, out, &hash),
-            _ => {
-                for (row, (running, value)) in out.iter_mut().zip(values).enumerate() {
-                    let hashed = hash(*value, *running);
-                    *running = if valid >> row & 1 == 1 {
-                        hashed
-                    } else {
-                        *running
-                    };
-                }
-            }
-        }
-    }
-}
-
-/// Folds with values found by row; those of null rows are not asked for.
-#[inline]
-fn fold_rows(
-    nulls: Option<&NullBuffer>,
-    start: usize,
-    out: &mut [u32],
-    hash: impl Fn(usize, u32) -> u32,
-) {
-    match nulls.filter(|nulls| nulls.null_count() > 0) {
-        None => {
-            for (row, running) in out.iter_mut().enumerate() {
-                *running = hash(start + row, *running);
-            }
-        }
-        Some(nulls) => {
-            for (row, running) in out.iter_mut().enumerate() {
-                if nulls.is_valid(start + row) {
-                    *running = hash(start + row, *running);
-                }
-            }
-        }
-    }
-}
-
 fn booleans(array: &dyn Array, start: usize, out: &mut [u32]) {
     let array = array.as_boolean();
     let values = array.values();
@@ -274,51 +215,6 @@ fn fixed_size_bytes(array: &dyn Array, start: usize, out: &mut [u32]) {
     fold_rows(array.nulls(), start, out, |row, seed| {
         hash_bytes(array.value(row), seed)
     });
-}
-
-/// Both zeros hash as the integer zero, and every NaN as Java's one.
-#[inline]
-fn hash_f32(value: f32, seed: u32) -> u32 {
-    let bits = if value.is_nan() {
-        0x7fc0_0000
-    } else {
-        value.to_bits()
-    };
-    hash_u32(if value == 0.0 { 0 } else { bits }, seed)
-}
-
-#[inline]
-fn hash_f64(value: f64, seed: u32) -> u32 {
-    let bits = if value.is_nan() {
-        0x7ff8_0000_0000_0000
-    } else {
-        value.to_bits()
-    };
-    hash_u64(if value == 0.0 { 0 } else { bits }, seed)
-}
-
-/// Hashes the shortest big-endian two's complement form, as Java's `BigInteger.toByteArray`.
-#[inline]
-fn hash_unscaled(value: i128, seed: u32) -> u32 {
-    let magnitude = if value < 0 { !value } else { value };
-    let redundant = ArrowNativeType::as_usize((magnitude.leading_zeros() - 1) / 8);
-    hash_bytes(&value.to_be_bytes()[redundant..], seed)
-}
-
-fn hash_unscaled_wide(value: i256, seed: u32) -> u32 {
-    let bytes = value.to_be_bytes();
-    let sign = if value.is_negative() { 0xff } else { 0 };
-    // A leading byte is redundant when it repeats the sign bit of the byte after it.
-    let repeats = |pair: &[u8]| pair[0] == sign && (pair[1] ^ sign) < 0x80;
-    let redundant = bytes.windows(2).take_while(|pair| repeats(pair)).count();
-    hash_bytes(&bytes[redundant..], seed)
-}
-
-/// Spark's `CalendarInterval`: microseconds first, months last.
-#[inline]
-fn hash_calendar(months: i32, days: i32, micros: i64, seed: u32) -> u32 {
-    let hash = hash_u64(micros.cast_unsigned(), seed);
-    hash_u32(months.cast_unsigned(), hash_u32(days.cast_unsigned(), hash))
 }
 
 #[inline]

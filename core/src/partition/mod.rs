@@ -5,11 +5,13 @@
 //! Placement is a promise to data already written, so nothing here may change a result.
 
 mod column;
+mod fold;
 mod murmur3;
 #[cfg(test)]
 mod oracle;
 mod pmod;
 mod spark_hash;
+mod value;
 
 pub use pmod::pmod;
 pub use spark_hash::SparkHash;

@@ -13,7 +13,7 @@ enum Value {
     Float(f32),
     Double(f64),
     Bytes(Vec<u8>),
-    Calendar { months: i32, days: i32, micros: i64 },
+    Calendar { months: i32, micros: i64 },
 }
 
 /// The hash of one row over the columns in this order.
@@ -38,11 +38,7 @@ fn hash_value(value: &Value, seed: i32) -> i32 {
         Value::Double(v) if v.is_nan() => hash_long(0x7ff8_0000_0000_0000, seed),
         Value::Double(v) => hash_long(v.to_bits().cast_signed(), seed),
         Value::Bytes(v) => hash_unsafe_bytes(v, seed),
-        Value::Calendar {
-            months,
-            days,
-            micros,
-        } => hash_int(*months, hash_int(*days, hash_long(*micros, seed))),
+        Value::Calendar { months, micros } => hash_int(*months, hash_long(*micros, seed)),
     }
 }
 
@@ -180,18 +176,13 @@ fn temporal(column: &ArrayRef, row: usize) -> Value {
         DataType::Interval(IntervalUnit::DayTime) => {
             let value = native::<IntervalDayTimeType>(column, row);
             let micros = i64::from(value.milliseconds) * 1_000;
-            return Value::Calendar {
-                months: 0,
-                days: value.days,
-                micros,
-            };
+            return Value::Calendar { months: 0, micros };
         }
         DataType::Interval(IntervalUnit::MonthDayNano) => {
             let value = native::<IntervalMonthDayNanoType>(column, row);
             let micros = value.nanoseconds / 1_000;
             return Value::Calendar {
                 months: value.months,
-                days: value.days,
                 micros,
             };
         }
