@@ -11,6 +11,7 @@ pub mod column;
 mod error;
 mod id;
 pub mod memory;
+pub mod partition;
 pub mod policy;
 pub mod port;
 

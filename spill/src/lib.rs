@@ -1,18 +1,33 @@
 //! Bytes to disk and back for the Bywash shuffle engine.
+//!
+//! A [`ShuffleWriter`] takes batches and commits a [`MapOutput`]; [`SpillDirs`] hold its runs,
+//! an [`OutputDir`] the result. Both stand on a [`Store`], the one door to the filesystem.
 
+mod map_output;
 mod names;
 mod output_dir;
 mod quota;
+mod reader;
+mod run;
 mod session;
+mod spec;
 mod spill_dirs;
 mod store;
 mod sweep;
+mod writer;
 
+pub use map_output::{
+    INDEX_HEADER_BYTES, INDEX_MAGIC, INDEX_VERSION, MapOutput, SCHEMA_MAGIC, SCHEMA_VERSION,
+    index_offset,
+};
 pub use names::{Token, index_name};
 pub use output_dir::{OutputDir, OutputFile, OutputOptions, SyncPolicy};
+pub use reader::PartitionReader;
+pub use spec::{PARTITIONS_MAX, Partitioning, ShuffleSpec, minimum_budget};
 pub use spill_dirs::{DirIndex, DirMask, SpillDirs, SpillFile, SpillOptions};
 pub use store::{
     Access, FsStore, Lock, Name, Publish, Store, StoreDir, StoreFile, StoreOp, read_exact_at,
     write_all_at,
 };
 pub use sweep::{IndexNames, SweepMode, SweepReport, sweep_outputs, sweep_sessions};
+pub use writer::{Canceller, ShuffleWriter, SpillCause, WriteProgress};

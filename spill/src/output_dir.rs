@@ -16,11 +16,12 @@ use std::sync::atomic::AtomicU64;
 
 use bywash_core::{AttemptId, Error, ErrorKind, MapId, Result};
 
+use crate::map_output::data_file_named_by;
 use crate::names::DataName;
 use crate::quota::Quota;
 use crate::session::{Session, found};
 use crate::store::{Access, Name, Store, StoreDir, StoreFile};
-use crate::sweep::{IndexNames, SweepMode, sweep_outputs};
+use crate::sweep::{SweepMode, sweep_outputs};
 use publish::PublishWay;
 
 pub use file::OutputFile;
@@ -72,16 +73,11 @@ impl OutputDir {
     ///
     /// # Errors
     /// `Unsupported` for a filesystem that can give a name in no way that never replaces.
-    pub fn open(
-        store: Arc<dyn Store>,
-        path: &Path,
-        options: OutputOptions,
-        index_names: IndexNames,
-    ) -> Result<Arc<Self>> {
+    pub fn open(store: Arc<dyn Store>, path: &Path, options: OutputOptions) -> Result<Arc<Self>> {
         let OutputOptions { sync, quota, sweep } = options;
         store.make_dir_all(path)?;
         let dir = Arc::new(store.open_dir(path)?);
-        sweep_outputs(&*store, &dir, sweep, index_names)?;
+        sweep_outputs(&*store, &dir, sweep, data_file_named_by)?;
         let session = Session::open(&store, &dir)?;
         let way = PublishWay::probe(&*store, &session)?;
         let quota = Quota::new(quota);

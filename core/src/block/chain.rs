@@ -9,10 +9,10 @@ use super::header::{
     FLAG_FIRST, FLAG_LAST, FLAG_MIDDLE, FRAME_HEADER_BYTES, HEADER_BYTES, Header, KIND_COLUMNS,
 };
 use super::{BlockEncoder, RowSource};
-use crate::port::BlockSink;
 use crate::Result;
 use crate::cast::to_u32;
 use crate::column::{Layout, Physical};
+use crate::port::BlockSink;
 
 impl BlockEncoder {
     /// Encodes one row as a chain, or as one block if its image fits. Returns the bytes written.

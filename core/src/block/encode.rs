@@ -1,14 +1,14 @@
 //! Rows of sorted chunks into blocks, encoded in place in the sink's buffer.
 
-use super::header::{BLOCK_ALIGN, FRAME_HEADER_BYTES, HEADER_BYTES, Header, KIND_COLUMNS};
 use super::RowSizes;
-use crate::port::BlockSink;
+use super::header::{BLOCK_ALIGN, FRAME_HEADER_BYTES, HEADER_BYTES, Header, KIND_COLUMNS};
 use crate::Result;
 use crate::cast::to_u32;
 use crate::chunk::SortedChunk;
 use crate::codec::{Codec, Compressor, TAG_NONE};
 use crate::column::{Layout, Node, Physical};
 use crate::memory::{Array, Consumer};
+use crate::port::BlockSink;
 
 /// Rows `start..end` of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -167,6 +167,16 @@ impl SortedChunk {
         self.cursor_partition
     }
 
+    /// Rows of the next segment; 0 past the end.
+    pub fn next_rows(&self) -> u32 {
+        let start = if self.cursor == 0 {
+            0
+        } else {
+            self.segment(self.cursor - 1).1
+        };
+        self.segment(self.cursor).1 - start
+    }
+
     /// A byte a row, 0 where null, if any row of the chunk is null here.
     pub fn validity(&self, node: usize) -> Option<&[u8]> {
         match self.word(node, 1) {

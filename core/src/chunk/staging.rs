@@ -131,6 +131,21 @@ impl Staging {
         }
     }
 
+    /// Bytes of the rows staged: fixed values, lengths and variable data.
+    pub fn bytes(&self) -> u64 {
+        let row_bytes: usize = self
+            .columns
+            .iter()
+            .map(|column| match column.physical {
+                Physical::Null => 0,
+                Physical::Bool => 1,
+                Physical::Fixed { width } => width as usize,
+                Physical::Variable { .. } => column.physical.length_bytes(),
+            })
+            .sum();
+        (self.rows * row_bytes + self.data_len) as u64
+    }
+
     /// Rows staged.
     pub const fn rows(&self) -> usize {
         self.rows

@@ -43,10 +43,19 @@ impl<T> Vector<T> {
     /// # Errors
     /// `MemoryLimit`; the value is dropped and the list unchanged.
     pub fn try_push(&mut self, value: T) -> Result<()> {
+        self.try_reserve_one()?;
+        self.values.push(value);
+        Ok(())
+    }
+
+    /// Makes room for one more value.
+    ///
+    /// # Errors
+    /// `MemoryLimit`.
+    pub fn try_reserve_one(&mut self) -> Result<()> {
         if self.values.len() == self.values.capacity() {
             self.grow(self.values.capacity().max(4))?;
         }
-        self.values.push(value);
         Ok(())
     }
 

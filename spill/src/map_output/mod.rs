@@ -1,0 +1,213 @@
+//! A committed map output: an index, a data file and the schema they share.
+//!
+//! `<map>.index` is the only commit point: it appears whole, under a name that was free, after the
+//! data file and the schema file it needs (docs/FORMAT.md). Opening believes nothing: lengths are
+//! checked before memory is asked for, checksums before entries are used.
+
+mod index;
+mod schema_file;
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use bywash_core::column::Layout;
+use bywash_core::memory::{ChargeMode, TaskMemory};
+use bywash_core::port::ByteSource;
+use bywash_core::{AttemptId, Error, Figure, MapId, Result};
+
+use crate::names::index_name;
+use crate::output_dir::OutputDir;
+use crate::reader::PartitionReader;
+use crate::store::{StoreFile, read_exact_at};
+use crate::writer::PartitionArrays;
+
+pub use index::{INDEX_HEADER_BYTES, INDEX_MAGIC, INDEX_VERSION, index_offset};
+pub(crate) use index::{IndexHeader, data_file_named_by, read_index, write_index};
+pub use schema_file::{SCHEMA_MAGIC, SCHEMA_VERSION};
+pub(crate) use schema_file::{publish_schema, read_schema};
+
+/// One map task's output. Holds its index in memory, charged to the task that made or opened it.
+pub struct MapOutput {
+    shared: Arc<Shared>,
+}
+
+/// What readers of its partitions share.
+pub(crate) struct Shared {
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) header: IndexHeader,
+    pub(crate) arrays: PartitionArrays,
+    pub(crate) data: DataFile,
+}
+
+/// The data file, open for reading.
+pub(crate) struct DataFile {
+    pub(crate) out: Arc<OutputDir>,
+    pub(crate) file: StoreFile,
+}
+
+impl MapOutput {
+    /// Opens the committed output of `map`. Its index is charged to `task`: 20 bytes a partition.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none; `Corrupt` if its files are not what was written; `MemoryLimit`.
+    pub fn open(out: &Arc<OutputDir>, map: MapId, task: &TaskMemory) -> Result<Self> {
+        let consumer = task.consumer("map-output");
+        let file = out.open_read(&index_name(map)?)?;
+        let header = IndexHeader::read(out, &file, map)?;
+        let mut arrays = PartitionArrays::try_new(&consumer, header.partitions)?;
+        read_index(out, &file, &header, &mut arrays)?;
+        let schema = read_schema(out, header.fingerprint, &consumer)?;
+        let layout = Arc::new(Layout::try_new(Arc::new(schema))?);
+        if layout.fingerprint() != header.fingerprint {
+            return Err(Error::corrupt(
+                "a schema file does not have the fingerprint of its name",
+            ));
+        }
+        Self::assemble(out, layout, header, arrays)
+    }
+
+    /// Puts together what was read or just written; opens the data file. Allocates a fixed size.
+    pub(crate) fn assemble(
+        out: &Arc<OutputDir>,
+        layout: Arc<Layout>,
+        header: IndexHeader,
+        arrays: PartitionArrays,
+    ) -> Result<Self> {
+        let data = open_data(out, &header)?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                layout,
+                header,
+                arrays,
+                data,
+            }),
+        })
+    }
+
+    /// The map it is the output of.
+    pub fn map(&self) -> MapId {
+        self.shared.header.map
+    }
+
+    /// The attempt that committed it.
+    pub fn attempt(&self) -> AttemptId {
+        self.shared.header.attempt
+    }
+
+    /// The schema of its rows.
+    pub fn schema(&self) -> &SchemaRef {
+        self.shared.layout.schema()
+    }
+
+    /// Identifies the schema in blocks and file names.
+    pub fn fingerprint(&self) -> u64 {
+        self.shared.header.fingerprint
+    }
+
+    /// The number of partitions.
+    pub fn partitions(&self) -> u32 {
+        self.shared.header.partitions
+    }
+
+    /// Rows of a partition; 0 for one that does not exist.
+    pub fn rows(&self, partition: u32) -> u64 {
+        self.shared
+            .arrays
+            .rows
+            .get(partition as usize)
+            .copied()
+            .unwrap_or(0)
+    }
+
+    /// Stored bytes of a partition; 0 for one that does not exist.
+    pub fn bytes(&self, partition: u32) -> u64 {
+        self.shared
+            .range(partition)
+            .map_or(0, |(start, end)| end - start)
+    }
+
+    /// CRC-32C of a partition's stored bytes; 0 for one that does not exist.
+    pub fn checksum(&self, partition: u32) -> u32 {
+        self.shared
+            .arrays
+            .crcs
+            .get(partition as usize)
+            .copied()
+            .unwrap_or(0)
+    }
+
+    /// Rows of all partitions.
+    pub fn total_rows(&self) -> u64 {
+        self.shared.header.rows
+    }
+
+    /// Stored bytes of all partitions.
+    pub fn total_bytes(&self) -> u64 {
+        self.shared.header.data_bytes
+    }
+
+    /// The name of its data file in the output directory.
+    pub fn data_file_name(&self) -> &str {
+        self.shared.header.data_name.as_str()
+    }
+
+    /// Reads a partition's rows in the order they were written. Buffers are charged to `task`,
+    /// batches as `mode` says.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a partition that does not exist; `MemoryLimit`.
+    pub fn read(
+        &self,
+        partition: u32,
+        task: &TaskMemory,
+        mode: ChargeMode,
+    ) -> Result<PartitionReader> {
+        if partition >= self.partitions() {
+            return Err(Error::invalid("there is no such partition")
+                .with(Figure::Partition, partition)
+                .with(Figure::Partitions, self.partitions()));
+        }
+        PartitionReader::new(Arc::clone(&self.shared), partition, task, mode)
+    }
+}
+
+impl fmt::Debug for MapOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MapOutput")
+            .field("header", &self.shared.header)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Where a partition's bytes lie in the data file.
+    pub(crate) fn range(&self, partition: u32) -> Option<(u64, u64)> {
+        let offsets = self.arrays.offsets.get(partition as usize..)?;
+        Some((*offsets.first()?, *offsets.get(1)?))
+    }
+}
+
+impl ByteSource for DataFile {
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
+        read_exact_at(self.out.store(), &self.file, bytes, offset)
+    }
+}
+
+fn open_data(out: &Arc<OutputDir>, header: &IndexHeader) -> Result<DataFile> {
+    let file = out.open_read(&header.data_name)?;
+    let found = out.store().len(&file)?;
+    if found != header.data_bytes {
+        return Err(
+            Error::corrupt("a data file does not have the length its index names")
+                .with(Figure::Map, header.map.0)
+                .with(Figure::Expected, header.data_bytes)
+                .with(Figure::Found, found)
+                .at(file.place()),
+        );
+    }
+    Ok(DataFile {
+        out: Arc::clone(out),
+        file,
+    })
+}

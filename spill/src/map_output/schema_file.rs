@@ -1,0 +1,88 @@
+//! The schema file, one for each schema of an output directory: `schema-<fingerprint>`.
+//!
+//! ```text
+//! | magic 4 | version 4 | length 4 | CRC-32C of the encoding 4 | encoding |
+//! ```
+//! Its name follows from its bytes, so whoever publishes it first has published it for all.
+
+use std::sync::Arc;
+
+use arrow_schema::Schema;
+use bywash_core::column::decode_schema;
+use bywash_core::memory::{Block, Consumer};
+use bywash_core::{Error, ErrorKind, Figure, Result};
+
+use crate::output_dir::OutputDir;
+use crate::store::{Name, Publish, read_exact_at};
+
+/// The first four bytes, "BWSC" in a file.
+pub const SCHEMA_MAGIC: u32 = u32::from_le_bytes(*b"BWSC");
+/// The format version this library writes.
+pub const SCHEMA_VERSION: u32 = 1;
+const HEADER_BYTES: usize = 16;
+/// The longest encoding that is read.
+const SCHEMA_BYTES_MAX: u64 = 16 << 20;
+
+/// Publishes a schema's encoding unless it is there. Needs no memory.
+pub(crate) fn publish_schema(out: &Arc<OutputDir>, fingerprint: u64, encoded: &[u8]) -> Result<()> {
+    let name = schema_name(fingerprint)?;
+    if out.exists(&name)? {
+        return Ok(());
+    }
+    let len = u32::try_from(encoded.len())
+        .ok()
+        .filter(|len| u64::from(*len) <= SCHEMA_BYTES_MAX);
+    let len = len.ok_or_else(|| TOO_LONG.with(Figure::Length, encoded.len()))?;
+    let mut header = [0; HEADER_BYTES];
+    header[..4].copy_from_slice(&SCHEMA_MAGIC.to_le_bytes());
+    header[4..8].copy_from_slice(&SCHEMA_VERSION.to_le_bytes());
+    header[8..12].copy_from_slice(&len.to_le_bytes());
+    header[12..].copy_from_slice(&crc32c::crc32c(encoded).to_le_bytes());
+    let mut file = out.create()?;
+    file.write_all_at(&header, 0)?;
+    file.write_all_at(encoded, HEADER_BYTES as u64)?;
+    match file.commit(&name)? {
+        Publish::Done | Publish::AlreadyExists => Ok(()),
+    }
+}
+
+/// Reads the schema of a fingerprint.
+pub(crate) fn read_schema(
+    out: &Arc<OutputDir>,
+    fingerprint: u64,
+    consumer: &Consumer,
+) -> Result<Schema> {
+    let name = schema_name(fingerprint)?;
+    let file = out.open_read(&name)?;
+    let mut header = [0; HEADER_BYTES];
+    read_exact_at(out.store(), &file, &mut header, 0)?;
+    let word = |at: usize| header[at..at + 4].try_into().map_or(0, u32::from_le_bytes);
+    let damaged = || Error::corrupt("a schema file is damaged").at(file.place());
+    if word(0) != SCHEMA_MAGIC {
+        return Err(damaged());
+    }
+    if word(4) != SCHEMA_VERSION {
+        return Err(
+            Error::new(ErrorKind::Unsupported, "a schema of a newer format version")
+                .with(Figure::Found, word(4))
+                .at(file.place()),
+        );
+    }
+    let len = u64::from(word(8));
+    if len > SCHEMA_BYTES_MAX || out.store().len(&file)? != HEADER_BYTES as u64 + len {
+        return Err(damaged());
+    }
+    // The decoded schema, a few times as large at most, is charged with its bytes while it is made.
+    let mut encoded = Block::try_new(consumer, word(8) as usize, len * 8)?;
+    read_exact_at(out.store(), &file, &mut encoded, HEADER_BYTES as u64)?;
+    if crc32c::crc32c(&encoded) != word(12) {
+        return Err(damaged());
+    }
+    decode_schema(&encoded).map_err(|error| error.at(file.place()))
+}
+
+fn schema_name(fingerprint: u64) -> Result<Name> {
+    Name::format(format_args!("schema-{fingerprint:016x}"))
+}
+
+const TOO_LONG: Error = Error::invalid("a schema's encoding is above 16 MiB; drop metadata");

@@ -1,0 +1,134 @@
+//! What a shuffle writes: schema, partitions, placement, codec.
+
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use bywash_core::codec::Codec;
+use bywash_core::column::{Layout, encode_schema};
+use bywash_core::partition::SparkHash;
+use bywash_core::{Error, ErrorKind, Figure, Result};
+
+use crate::writer::WorkingSet;
+
+/// Partitions a shuffle may have: Spark's 24 bits.
+pub const PARTITIONS_MAX: u32 = 1 << 24;
+
+/// How rows find their partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Partitioning {
+    /// Spark's Murmur3 over these columns, by index, then the floor modulus
+    /// (docs/PARTITIONING.md).
+    Hash(Vec<usize>),
+    /// The caller gives a partition id with each row.
+    Ids,
+}
+
+/// The shape of a shuffle; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ShuffleSpec {
+    layout: Arc<Layout>,
+    encoded_schema: Arc<[u8]>,
+    partitions: u32,
+    hash: Option<Arc<SparkHash>>,
+    codec: Codec,
+}
+
+impl ShuffleSpec {
+    /// A shuffle of rows of `schema` into `partitions`, compressed with LZ4.
+    ///
+    /// # Errors
+    /// `Unsupported`, naming the column, for a type that cannot be shuffled or hashed;
+    /// `InvalidArgument` for no partitions, too many, or a hash column that is not there.
+    pub fn new(schema: SchemaRef, partitions: u32, partitioning: Partitioning) -> Result<Self> {
+        if partitions == 0 || partitions > PARTITIONS_MAX {
+            return Err(Error::invalid("the number of partitions is 1 to 16777216")
+                .with(Figure::Partitions, partitions));
+        }
+        let hash = match &partitioning {
+            Partitioning::Hash(columns) => Some(Arc::new(SparkHash::try_new(&schema, columns)?)),
+            Partitioning::Ids => None,
+        };
+        let encoded_schema = encode_schema(&schema)?.into();
+        let layout = Arc::new(Layout::try_new(schema)?);
+        Ok(Self {
+            layout,
+            encoded_schema,
+            partitions,
+            hash,
+            codec: Codec::default(),
+        })
+    }
+
+    /// The same shuffle with another codec.
+    #[must_use]
+    pub const fn with_codec(mut self, codec: Codec) -> Self {
+        self.codec = codec;
+        self
+    }
+
+    /// The schema.
+    pub fn schema(&self) -> &SchemaRef {
+        self.layout.schema()
+    }
+
+    /// The number of partitions.
+    pub const fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    /// The codec.
+    pub const fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Identifies the schema in blocks and file names.
+    pub fn fingerprint(&self) -> u64 {
+        self.layout.fingerprint()
+    }
+
+    pub(crate) const fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    pub(crate) const fn encoded_schema(&self) -> &Arc<[u8]> {
+        &self.encoded_schema
+    }
+
+    pub(crate) const fn hash(&self) -> Option<&Arc<SparkHash>> {
+        self.hash.as_ref()
+    }
+}
+
+/// The least capacity of a ledger whose `tasks` tasks write this shuffle at once, in bytes.
+///
+/// A ledger of exactly this works, whatever the rows; with one byte less a task is not admitted or
+/// its writer is not made. It is `tasks` times the sum of a writer's fixed parts at their smallest:
+///
+/// ```text
+///   20 P + 8              offsets, rows and checksums of P partitions
+/// + 4 P                   counters of the counting sort
+/// + 2 chunks              staged rows, and the same rows sorted (at most 512 KiB each, or two rows)
+/// + 12 rows of a chunk    ids, permutation, segments
+/// + codec                 16 KiB for lz4, Zstandard's context for its level
+/// + block and write buffer  64 KiB and 128 KiB, or what a block of incompressible rows needs
+/// + 64 KiB and lists      windows of up to 64 runs
+/// ```
+///
+/// each part rounded up to whole pages.
+///
+/// # Errors
+/// `InvalidArgument` for no tasks or a codec level out of range.
+pub fn minimum_budget(spec: &ShuffleSpec, tasks: usize) -> Result<u64> {
+    if tasks == 0 {
+        return Err(Error::invalid("the number of tasks is at least 1"));
+    }
+    let each = WorkingSet::minimum_bytes(spec)?;
+    each.checked_mul(tasks as u64).ok_or_else(|| {
+        Error::new(
+            ErrorKind::InvalidArgument,
+            "so many tasks need more memory than can be counted",
+        )
+        .with(Figure::Requested, each)
+    })
+}

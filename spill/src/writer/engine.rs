@@ -1,0 +1,231 @@
+//! A writer's parts and what it does with a batch.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arrow_array::RecordBatch;
+use bywash_core::chunk::{Fit, SortedChunk};
+use bywash_core::column::ColumnView;
+use bywash_core::memory::{Area, Consumer};
+use bywash_core::{AttemptId, Error, ErrorKind, Figure, MapId, Result};
+
+use super::progress::{Counters, Phase, SpillCause};
+use super::working_set::WorkingSet;
+use crate::output_dir::OutputDir;
+use crate::spec::ShuffleSpec;
+use crate::spill_dirs::SpillDirs;
+
+/// Everything behind a writer's lock.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(super) spec: ShuffleSpec,
+    pub(super) consumer: Consumer,
+    pub(super) set: WorkingSet,
+    pub(super) spill_dirs: Arc<SpillDirs>,
+    pub(super) out: Arc<OutputDir>,
+    pub(super) map: MapId,
+    pub(super) attempt: AttemptId,
+    pub(super) shared: Arc<Signals>,
+}
+
+/// What other threads may see and set without the writer's lock.
+#[derive(Debug, Default)]
+pub(super) struct Signals {
+    pub(super) cancelled: AtomicBool,
+    /// Bytes that somebody asked for while the writer was busy.
+    pub(super) wanted: AtomicU64,
+    /// Bytes a spill would give back now.
+    pub(super) reclaimable: AtomicU64,
+    pub(super) counters: Counters,
+}
+
+impl Signals {
+    pub(super) fn check_cancelled(&self) -> Result<()> {
+        if self.cancelled.load(Ordering::Acquire) {
+            return Err(Error::new(
+                ErrorKind::Cancelled,
+                "the shuffle write was cancelled",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Stages all rows of a batch; `ids` are their partitions unless the spec hashes.
+    pub(super) fn write(&mut self, batch: &RecordBatch, ids: Option<&[u32]>) -> Result<()> {
+        let layout = Arc::clone(self.spec.layout());
+        layout.check_batch(batch)?;
+        check_ids(ids, batch.num_rows(), self.spec.partitions())?;
+        let nodes = layout.nodes().iter();
+        let views: Vec<ColumnView> = nodes
+            .zip(batch.columns())
+            .map(|(node, column)| ColumnView::new(column, node.physical))
+            .collect();
+        let end = batch.num_rows();
+        let mut from = 0;
+        while from < end {
+            self.shared.check_cancelled()?;
+            self.answer_reclaim()?;
+            match self.set.staging.fit(&views, from, end)? {
+                Fit::Rows(rows) => {
+                    self.stage(batch, &views, from, rows, ids)?;
+                    from += rows;
+                }
+                Fit::Full => self.sort_staged()?,
+                Fit::Oversized => {
+                    let mut id = [0];
+                    self.place(batch, from, ids, &mut id)?;
+                    self.write_oversized(&views, from, id[0])?;
+                    from += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Spills if somebody asked while this writer was busy.
+    pub(super) fn answer_reclaim(&mut self) -> Result<()> {
+        if self.shared.wanted.load(Ordering::Acquire) > 0 {
+            self.spill(SpillCause::Reclaim)?;
+        }
+        Ok(())
+    }
+
+    /// Sorts the staged rows into a chunk, spilling earlier ones if there is no room for it.
+    pub(super) fn sort_staged(&mut self) -> Result<()> {
+        if self.set.staging.rows() == 0 {
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        let segments = shared.counters.timed(Phase::Sort, || {
+            let segments = self.set.sort.sort(self.set.staging.ids());
+            let mut start = 0;
+            for (partition, end) in self.set.sort.segments() {
+                self.set.partitions.rows[partition as usize] += u64::from(end - start);
+                start = end;
+            }
+            segments
+        });
+        let area = self.area_for_chunk(segments)?;
+        shared.counters.timed(Phase::Sort, || {
+            let layout = self.spec.layout();
+            let sort = &self.set.sort;
+            let chunk = SortedChunk::gather(area, layout, &self.set.staging, sort, segments);
+            self.set.staging.clear();
+            self.set
+                .chunks
+                .push_within_capacity(chunk)
+                .map_err(|_| NO_ROOM)
+        })?;
+        self.note_reclaimable();
+        Ok(())
+    }
+
+    /// An area for the staged rows, and room for one more chunk in the list.
+    fn area_for_chunk(&mut self, segments: usize) -> Result<Area> {
+        if let Some(spare) = self.set.spare.take() {
+            return Ok(spare);
+        }
+        let bytes = SortedChunk::bytes_for(self.spec.layout(), &self.set.staging, segments);
+        let granted = self
+            .set
+            .chunks
+            .try_reserve_one()
+            .and_then(|()| Area::try_new(&self.consumer, bytes));
+        match granted {
+            Ok(area) => Ok(area),
+            Err(error) if error.kind() == ErrorKind::MemoryLimit => {
+                self.spill(SpillCause::Pressure)?;
+                self.set.spare.take().ok_or(NO_ROOM)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn stage(
+        &mut self,
+        batch: &RecordBatch,
+        views: &[ColumnView],
+        from: usize,
+        rows: usize,
+        ids: Option<&[u32]>,
+    ) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let partitions = self.spec.partitions();
+        let hash = self.spec.hash();
+        let bytes_before = self.set.staging.bytes();
+        shared.counters.timed(Phase::Stage, || {
+            self.set.staging.append(views, from, rows, |out| {
+                match (hash, ids) {
+                    (_, Some(ids)) => out.copy_from_slice(&ids[from..from + rows]),
+                    (Some(hash), None) => {
+                        hash.partition_ids(batch.columns(), from, partitions, out)
+                    }
+                    (None, None) => return Err(NEEDS_IDS),
+                }
+                Ok(())
+            })
+        })?;
+        Counters::add(&shared.counters.rows, rows as u64);
+        Counters::add(
+            &shared.counters.bytes,
+            self.set.staging.bytes() - bytes_before,
+        );
+        Ok(())
+    }
+
+    fn place(
+        &self,
+        batch: &RecordBatch,
+        row: usize,
+        ids: Option<&[u32]>,
+        out: &mut [u32; 1],
+    ) -> Result<()> {
+        match (self.spec.hash(), ids) {
+            (_, Some(ids)) => out[0] = ids[row],
+            (Some(hash), None) => {
+                hash.partition_ids(batch.columns(), row, self.spec.partitions(), out);
+            }
+            (None, None) => return Err(NEEDS_IDS),
+        }
+        Ok(())
+    }
+
+    pub(super) fn note_reclaimable(&self) {
+        let held: u64 = self.set.chunks.iter().map(SortedChunk::bytes).sum();
+        let kept = if self.set.spare.is_some() {
+            0
+        } else {
+            self.set.spare_bytes
+        };
+        self.shared
+            .reclaimable
+            .store(held.saturating_sub(kept), Ordering::Release);
+    }
+}
+
+fn check_ids(ids: Option<&[u32]>, rows: usize, partitions: u32) -> Result<()> {
+    let Some(ids) = ids else { return Ok(()) };
+    if ids.len() != rows {
+        return Err(
+            Error::invalid("there must be one partition id for each row of the batch")
+                .with(Figure::Expected, rows)
+                .with(Figure::Found, ids.len()),
+        );
+    }
+    match ids.iter().position(|&id| id >= partitions) {
+        None => Ok(()),
+        Some(row) => Err(
+            Error::invalid("a partition id is not below the number of partitions")
+                .with(Figure::Row, row)
+                .with(Figure::Partition, ids[row])
+                .with(Figure::Partitions, partitions),
+        ),
+    }
+}
+
+const NEEDS_IDS: Error = Error::invalid(
+    "this shuffle takes partition ids from its caller; use write_with_ids, or hash columns",
+);
+const NO_ROOM: Error = Error::internal("a writer's working set lost its spare area");

@@ -1,0 +1,223 @@
+//! The caller's handle on a writer, and the ledger's.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+
+use arrow_array::RecordBatch;
+use bywash_core::memory::{Reclaimed, Spillable, TaskMemory};
+use bywash_core::{AttemptId, Error, ErrorKind, MapId, Result};
+
+use super::engine::{Engine, Signals};
+use super::progress::{SpillCause, WriteProgress};
+use super::working_set::WorkingSet;
+use crate::map_output::MapOutput;
+use crate::output_dir::OutputDir;
+use crate::spec::ShuffleSpec;
+use crate::spill_dirs::SpillDirs;
+
+/// Writes one map output: takes batches, spills when the ledger says so, commits at the end.
+///
+/// Rows are copied before [`ShuffleWriter::write`] returns; no reference to the caller's buffers is
+/// kept. Within a partition rows keep the order they were written in, whatever the budget. All
+/// memory for spilling and finishing is reserved when the writer is made. Calls block on the disk
+/// when they spill. Dropping an unfinished writer leaves nothing behind.
+#[derive(Debug)]
+pub struct ShuffleWriter {
+    shared: Arc<Shared>,
+}
+
+/// Cancels a writer from any thread.
+#[derive(Debug, Clone)]
+pub struct Canceller {
+    signals: Arc<Signals>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    signals: Arc<Signals>,
+}
+
+#[derive(Debug)]
+enum State {
+    Open(Box<Engine>),
+    /// An operation failed: what was written is no longer known.
+    Failed(ErrorKind),
+    /// A spill that another thread asked for failed; the next operation reports it.
+    FailedReclaim(Error),
+    Finished,
+}
+
+impl ShuffleWriter {
+    /// Makes a writer and reserves its working set in `task`.
+    ///
+    /// # Errors
+    /// `MemoryLimit` if the task's share is below [`minimum_budget`](crate::minimum_budget).
+    pub fn new(
+        spec: &ShuffleSpec,
+        task: &TaskMemory,
+        spill_dirs: &Arc<SpillDirs>,
+        out: &Arc<OutputDir>,
+        map: MapId,
+        attempt: AttemptId,
+    ) -> Result<Self> {
+        let consumer = task.consumer("shuffle-writer");
+        let set =
+            WorkingSet::try_new(spec, &consumer).map_err(|error| consumer.name_holders(error))?;
+        let signals = Arc::new(Signals::default());
+        let engine = Engine {
+            spec: spec.clone(),
+            consumer: consumer.clone(),
+            set,
+            spill_dirs: Arc::clone(spill_dirs),
+            out: Arc::clone(out),
+            map,
+            attempt,
+            shared: Arc::clone(&signals),
+        };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::Open(Box::new(engine))),
+            signals,
+        });
+        let spillable: Weak<Shared> = Arc::downgrade(&shared);
+        consumer.set_spillable(spillable);
+        Ok(Self { shared })
+    }
+
+    /// Takes the rows of a batch of the writer's schema.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for another schema (nothing is taken then); `Cancelled`; spill errors.
+    /// After an error other than `InvalidArgument` the writer answers `Poisoned`.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.operate(|engine| engine.write(batch, None))
+    }
+
+    /// As [`ShuffleWriter::write`], with a partition id for each row.
+    ///
+    /// # Errors
+    /// As [`ShuffleWriter::write`]; `InvalidArgument` also for ids out of range.
+    pub fn write_with_ids(&mut self, batch: &RecordBatch, ids: &[u32]) -> Result<()> {
+        self.operate(|engine| engine.write(batch, Some(ids)))
+    }
+
+    /// Spills what is sorted; returns the bytes given back.
+    ///
+    /// # Errors
+    /// As [`ShuffleWriter::write`].
+    pub fn spill(&mut self) -> Result<u64> {
+        self.operate(|engine| engine.spill(SpillCause::Request))
+    }
+
+    /// Merges everything and commits the map output; if another attempt of this map has committed
+    /// before, its output is returned and this one leaves nothing. Asks for no memory.
+    ///
+    /// # Errors
+    /// As [`ShuffleWriter::write`]; nothing is visible then.
+    pub fn finish(self) -> Result<MapOutput> {
+        let mut state = self.shared.lock();
+        match std::mem::replace(&mut *state, State::Finished) {
+            State::Open(engine) => {
+                drop(state);
+                engine.finish()
+            }
+            failed => {
+                let error = failed.into_error();
+                *state = State::Failed(error.kind());
+                Err(error)
+            }
+        }
+    }
+
+    /// What was done so far. Takes no lock.
+    pub fn progress(&self) -> WriteProgress {
+        self.shared.signals.counters.snapshot()
+    }
+
+    /// Something to cancel this writer with, from any thread and also during
+    /// [`ShuffleWriter::finish`].
+    pub fn canceller(&self) -> Canceller {
+        Canceller {
+            signals: Arc::clone(&self.shared.signals),
+        }
+    }
+
+    fn operate<T>(&mut self, work: impl FnOnce(&mut Engine) -> Result<T>) -> Result<T> {
+        let mut state = self.shared.lock();
+        let State::Open(engine) = &mut *state else {
+            let error = std::mem::replace(&mut *state, State::Finished).into_error();
+            *state = State::Failed(error.kind());
+            return Err(error);
+        };
+        let outcome = work(engine).and_then(|value| engine.answer_reclaim().map(|()| value));
+        if let Err(error) = &outcome
+            && error.kind() != ErrorKind::InvalidArgument
+        {
+            *state = State::Failed(error.kind());
+        }
+        outcome
+    }
+}
+
+impl Canceller {
+    /// Makes the writer's next step fail with `Cancelled`. Returns at once.
+    pub fn cancel(&self) {
+        self.signals.cancelled.store(true, Ordering::Release);
+    }
+
+    /// What the writer has done so far.
+    pub fn progress(&self) -> WriteProgress {
+        self.signals.counters.snapshot()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Spillable for Shared {
+    fn reclaimable(&self) -> u64 {
+        self.signals.reclaimable.load(Ordering::Acquire)
+    }
+
+    fn reclaim(&self, bytes: u64) -> Reclaimed {
+        let mut state = match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                self.signals.wanted.fetch_max(bytes, Ordering::AcqRel);
+                return Reclaimed::Busy;
+            }
+        };
+        let State::Open(engine) = &mut *state else {
+            return Reclaimed::Freed(0);
+        };
+        match engine.spill(SpillCause::Reclaim) {
+            Ok(freed) => Reclaimed::Freed(freed),
+            Err(error) => {
+                *state = State::FailedReclaim(error);
+                Reclaimed::Failed
+            }
+        }
+    }
+}
+
+impl State {
+    fn into_error(self) -> Error {
+        match self {
+            Self::FailedReclaim(error) => error,
+            Self::Failed(ErrorKind::Cancelled) => {
+                Error::new(ErrorKind::Cancelled, "the shuffle write was cancelled")
+            }
+            Self::Failed(_) => Error::new(
+                ErrorKind::Poisoned,
+                "an earlier operation of this writer failed; retry the task with a new attempt",
+            ),
+            Self::Open(_) | Self::Finished => {
+                Error::new(ErrorKind::InvalidState, "this writer is finished")
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What a writer has done so far, readable from any thread.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Why memory was written to disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SpillCause {
+    /// The ledger had no more for this task.
+    Pressure,
+    /// Somebody asked for memory back through the ledger.
+    Reclaim,
+    /// The caller asked this writer.
+    Request,
+    /// A row too large to stage needed the rows before it on disk.
+    OversizedRow,
+}
+
+/// A writer's counters at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct WriteProgress {
+    /// Rows taken.
+    pub rows: u64,
+    /// Bytes of these rows, as they would be stored without compression.
+    pub bytes: u64,
+    /// Spills because the ledger had no more.
+    pub spills_pressure: u64,
+    /// Spills because somebody reclaimed.
+    pub spills_reclaim: u64,
+    /// Spills the caller asked for.
+    pub spills_request: u64,
+    /// Spills before a row too large to stage; such rows are runs of their own.
+    pub spills_oversized_row: u64,
+    /// Bytes written to spill files, merges of runs included.
+    pub spilled_bytes: u64,
+    /// Merges of runs because there were too many.
+    pub run_merges: u64,
+    /// Bytes of the map output.
+    pub output_bytes: u64,
+    /// Time spent staging rows and finding their partitions.
+    pub stage_time: Duration,
+    /// Time spent sorting chunks.
+    pub sort_time: Duration,
+    /// Time spent spilling, merges of runs included.
+    pub spill_time: Duration,
+    /// Time spent writing the output.
+    pub output_time: Duration,
+    /// Time spent committing it.
+    pub commit_time: Duration,
+}
+
+impl WriteProgress {
+    /// Spills of all causes.
+    pub const fn spills(&self) -> u64 {
+        self.spills_pressure + self.spills_reclaim + self.spills_request + self.spills_oversized_row
+    }
+}
+
+/// The counters themselves.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) rows: AtomicU64,
+    pub(super) bytes: AtomicU64,
+    spills: [AtomicU64; 4],
+    pub(super) spilled_bytes: AtomicU64,
+    pub(super) run_merges: AtomicU64,
+    pub(super) output_bytes: AtomicU64,
+    phases: [AtomicU64; 5],
+}
+
+/// What time is spent on.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Phase {
+    Stage,
+    Sort,
+    Spill,
+    Output,
+    Commit,
+}
+
+impl Counters {
+    pub(super) fn add(counter: &AtomicU64, value: u64) {
+        counter.fetch_add(value, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_spill(&self, cause: SpillCause) {
+        Self::add(&self.spills[cause as usize], 1);
+    }
+
+    /// Runs `work` and adds its time to a phase.
+    pub(super) fn timed<T>(&self, phase: Phase, work: impl FnOnce() -> T) -> T {
+        let start = std::time::Instant::now();
+        let outcome = work();
+        let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        Self::add(&self.phases[phase as usize], nanos);
+        outcome
+    }
+
+    pub(super) fn snapshot(&self) -> WriteProgress {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let spills = |cause: SpillCause| read(&self.spills[cause as usize]);
+        let time = |phase: Phase| Duration::from_nanos(read(&self.phases[phase as usize]));
+        WriteProgress {
+            rows: read(&self.rows),
+            bytes: read(&self.bytes),
+            spills_pressure: spills(SpillCause::Pressure),
+            spills_reclaim: spills(SpillCause::Reclaim),
+            spills_request: spills(SpillCause::Request),
+            spills_oversized_row: spills(SpillCause::OversizedRow),
+            spilled_bytes: read(&self.spilled_bytes),
+            run_merges: read(&self.run_merges),
+            output_bytes: read(&self.output_bytes),
+            stage_time: time(Phase::Stage),
+            sort_time: time(Phase::Sort),
+            spill_time: time(Phase::Spill),
+            output_time: time(Phase::Output),
+            commit_time: time(Phase::Commit),
+        }
+    }
+}
