@@ -93,7 +93,7 @@ fn scenario(
     };
     let dirs = Dirs::with_store(Arc::clone(&store) as Arc<dyn Store>, options);
     let minimum = minimum_budget(&input.spec, 1).unwrap();
-    let ledger = MemoryLedger::new(minimum + (4 << 20));
+    let ledger = MemoryLedger::new(minimum + (1 << 20));
     let task = admit(&ledger, minimum).unwrap();
     let (map, attempt) = (MapId(0), AttemptId(0));
     let mut writer =
@@ -111,7 +111,7 @@ fn scenario(
             .unwrap();
         arm(Target::Spill);
         let (result, refusals) = alloc::refuse(|| writer.spill());
-        none_refused("spill", refusals);
+        note("spill", refusals);
         match result {
             Ok(bytes) => assert!(bytes > 0, "a spill gives something back"),
             Err(error) => {
@@ -131,7 +131,7 @@ fn scenario(
         .unwrap();
     arm(Target::Finish);
     let (result, refusals) = alloc::refuse(|| writer.finish());
-    none_refused("finish", refusals);
+    note("finish", refusals);
     let fired = store.fired().is_some();
     match result {
         Ok(output) => {
@@ -145,8 +145,11 @@ fn scenario(
     fired
 }
 
-fn none_refused(what: &str, refusals: Refusals) {
-    assert_eq!(refusals, Refusals::default(), "a {what} asked for memory");
+/// Asking is no fault where the answer may be no; needing is, and shows as a failure.
+fn note(what: &str, refusals: Refusals) {
+    if refusals != Refusals::default() {
+        println!("a {what} asked for memory: {refusals:?}");
+    }
 }
 
 fn input(codec: Codec) -> Input {
@@ -163,7 +166,7 @@ fn input(codec: Codec) -> Input {
         plan: Plan {
             seed: run_seed(),
             columns: columns.collect(),
-            batch_rows: vec![3000, 500, 4000],
+            batch_rows: vec![9000, 6000, 12_000],
             metadata: false,
         },
         partitions: 50,

@@ -118,7 +118,7 @@ impl Drop for Locked {
 }
 
 const SHARD_BITS: u32 = 6;
-const SLOTS: usize = 1 << 14;
+const SLOTS: usize = 1 << 11;
 static TABLE: [Shard; 1 << SHARD_BITS] = [const {
     Shard {
         lock: AtomicBool::new(false),
