@@ -131,9 +131,7 @@ pub struct VerifyArgs {
 
 /// Parses a codec; the error says which there are.
 pub fn parse_codec(text: &str) -> Result<Codec, String> {
-    text.parse::<Codec>().map_err(|error| {
-        format!("`{text}` is not a codec ({error}); choose none, lz4, zstd or zstd:LEVEL")
-    })
+    text.parse::<Codec>().map_err(|error| error.to_string())
 }
 
 /// Parses a number of partitions.
