@@ -34,19 +34,19 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// TPC-H scale factor; 1 is 6 million rows, about 1 GB.
-    #[arg(long, default_value_t = 1.0, value_parser = parse_scale_factor)]
+    #[arg(long, default_value_t = 1.0, value_parser = parse_scale_factor, allow_negative_numbers = true)]
     pub scale_factor: f64,
     /// Memory budget of the shuffle, shared by its tasks.
     #[arg(long, default_value = "64MiB", value_parser = parse_positive_size, value_name = "SIZE")]
     pub memory: u64,
     /// Number of partitions.
-    #[arg(long, default_value_t = 200, value_parser = parse_count)]
+    #[arg(long, default_value_t = 200, value_parser = parse_count, allow_negative_numbers = true)]
     pub partitions: u32,
     /// none, lz4, zstd or zstd:LEVEL.
     #[arg(long, default_value = "lz4", value_parser = parse_codec)]
     pub codec: Codec,
     /// Number of tasks, each a thread with a map output of its own.
-    #[arg(long, default_value_t = 2, value_parser = parse_tasks)]
+    #[arg(long, default_value_t = 2, value_parser = parse_tasks, allow_negative_numbers = true)]
     pub tasks: u32,
     /// Where to make the working directory [default: the system's directory for temporary files].
     #[arg(long, value_name = "D")]
@@ -68,7 +68,7 @@ pub struct ShuffleArgs {
     #[arg(long, required = true, value_delimiter = ',', value_name = "COL[,COL]")]
     pub by: Vec<String>,
     /// Number of partitions.
-    #[arg(long, value_parser = parse_count)]
+    #[arg(long, value_parser = parse_count, allow_negative_numbers = true)]
     pub partitions: u32,
     /// Memory budget, shared by all tasks.
     #[arg(long, value_parser = parse_positive_size, value_name = "SIZE")]
@@ -77,7 +77,7 @@ pub struct ShuffleArgs {
     #[arg(long, default_value = "lz4", value_parser = parse_codec)]
     pub codec: Codec,
     /// Number of tasks, each a thread with a map output of its own.
-    #[arg(long, default_value_t = 1, value_parser = parse_tasks)]
+    #[arg(long, default_value_t = 1, value_parser = parse_tasks, allow_negative_numbers = true)]
     pub tasks: u32,
     /// Directory for spills; may be given several times [default: the output directory].
     #[arg(long, value_name = "SPILL")]
@@ -111,10 +111,10 @@ pub struct CollectArgs {
 
 #[derive(Debug, Args)]
 pub struct GenerateArgs {
-    #[arg(long, value_parser = parse_scale_factor)]
+    #[arg(long, value_parser = parse_scale_factor, allow_negative_numbers = true)]
     pub scale_factor: f64,
     /// How many files, each made by a thread.
-    #[arg(long, value_parser = parse_tasks)]
+    #[arg(long, value_parser = parse_tasks, allow_negative_numbers = true)]
     pub files: u32,
     #[arg(long)]
     pub out: PathBuf,

@@ -107,7 +107,7 @@ impl Input {
     /// Splits the row groups among `tasks` by stored bytes. Each task gets neighbours, in order, so
     /// that the same files and tasks always give the same map outputs.
     pub fn deal(&self, tasks: usize) -> Vec<Vec<Piece>> {
-        let total: u128 = self.row_groups().map(|group| weight(group)).sum();
+        let total: u128 = self.row_groups().map(weight).sum();
         let mut dealt = vec![Vec::<Piece>::new(); tasks];
         let mut before = 0u128;
         for file in &self.files {

@@ -67,21 +67,22 @@ pub fn paths(out: &Path, files: u32) -> Vec<PathBuf> {
 
 fn write_file(scale_factor: f64, part: i32, parts: i32, path: &Path, watch: &Watch) -> Result<()> {
     let file = File::create_new(path).at(path)?;
-    let mut writer: Option<ArrowWriter<File>> = None;
-    for batch in batches(scale_factor, part, parts, BATCH_ROWS) {
+    let mut batches = batches(scale_factor, part, parts, BATCH_ROWS).peekable();
+    let schema = match batches.peek() {
+        Some(Ok(batch)) => batch.schema(),
+        Some(Err(failure)) => return Err(failure.clone()),
+        None => {
+            return Err(Failure::new(
+                "the scale factor is too small for a row per file",
+            ));
+        }
+    };
+    let mut writer = ArrowWriter::try_new(file, schema, Some(properties())).at(path)?;
+    for batch in batches {
         let batch = batch?;
-        let writer = match &mut writer {
-            Some(writer) => writer,
-            None => {
-                let file = file.try_clone().at(path)?;
-                let opened = ArrowWriter::try_new(file, batch.schema(), Some(properties()));
-                writer.insert(opened.at(path)?)
-            }
-        };
         writer.write(&batch).at(path)?;
         watch.advance(batch.num_rows());
     }
-    let writer = writer.ok_or_else(|| Failure::new("the scale factor is too small for a row"))?;
     writer.close().at(path)?;
     Ok(())
 }

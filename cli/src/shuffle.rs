@@ -165,7 +165,7 @@ impl Run<'_> {
                     Ok(Ok(Some(task))) => done.push(task),
                     Ok(Ok(None)) => {}
                     Ok(Err(error)) => failure = failure.or(Some(error)),
-                    Err(_panic) => failure = failure.or(Some(Failure::new("a task panicked"))),
+                    Err(_panic) => failure = Some(Failure::new("a task panicked")),
                 }
             }
             match failure {

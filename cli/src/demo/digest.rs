@@ -88,7 +88,7 @@ where
     T::Native: AsRef<[u8]>,
 {
     for (value, digest) in column.iter().zip(digests) {
-        *digest = mix_value(*digest, value.map(|value| AsRef::<[u8]>::as_ref(value)));
+        *digest = mix_value(*digest, value.map(AsRef::<[u8]>::as_ref));
     }
 }
 
@@ -179,7 +179,9 @@ mod tests {
     fn order_matters() {
         let digest = |rows: [u64; 2]| {
             let mut digest = SequenceDigest::default();
-            rows.into_iter().for_each(|row| digest.push(row));
+            for row in rows {
+                digest.push(row);
+            }
             digest
         };
         assert_ne!(digest([1, 2]), digest([2, 1]));

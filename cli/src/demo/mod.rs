@@ -49,12 +49,16 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     shuffle.option("--dir", &spills);
     shuffle.option("--out", &shuffled);
     shuffle.argument("--json");
-    inputs.iter().for_each(|input| shuffle.argument(input));
+    for input in &inputs {
+        shuffle.argument(input);
+    }
     let shuffle: ShuffleReport = shuffle.report()?;
 
     let mut verify = Step::new("demo-verify");
     verify.argument(&shuffled);
-    inputs.iter().for_each(|input| verify.argument(input));
+    for input in &inputs {
+        verify.argument(input);
+    }
     let verify: VerifyReport = verify.report()?;
 
     let report = DemoReport {

@@ -55,12 +55,12 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<()> {
         input: &input,
         watch: Watch::default(),
     };
-    let difference = match checker.check_coverage(&args.inputs)? {
-        Some(difference) => Some(difference),
-        None => {
-            let work = || checker.check_maps(&memories);
-            checker.watch.run("verifying", input.rows(), work)?
-        }
+    let difference = if let Some(difference) = checker.check_coverage() {
+        Some(difference)
+    } else {
+        checker
+            .watch
+            .run("verifying", input.rows(), || checker.check_maps(&memories))?
     };
     let report = VerifyReport {
         rows: job.rows,
@@ -81,7 +81,7 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     /// Every row group of every input file belongs to exactly one map output.
-    fn check_coverage(&self, paths: &[PathBuf]) -> Result<Option<String>> {
+    fn check_coverage(&self) -> Option<String> {
         let mut uses: BTreeMap<(PathBuf, usize), u32> = BTreeMap::new();
         for piece in self.job.map_outputs.iter().flat_map(|map| &map.inputs) {
             for group in &piece.row_groups {
@@ -92,26 +92,23 @@ impl Checker<'_> {
             for group in piece.row_groups {
                 if uses.remove(&(piece.file.clone(), group)) != Some(1) {
                     let file = piece.file.display();
-                    return Ok(Some(format!(
-                        "row group {group} of {file} was not read once"
-                    )));
+                    return Some(format!("row group {group} of {file} was not read once"));
                 }
             }
         }
         if let Some(((file, group), _)) = uses.first_key_value() {
             let file = file.display();
-            let given = paths.len();
-            return Ok(Some(format!(
-                "row group {group} of {file} was read but is not in the {given} inputs"
-            )));
+            return Some(format!(
+                "row group {group} of {file} was read but is not among the inputs"
+            ));
         }
         if self.job.rows != self.input.rows() {
             let (found, expected) = (self.job.rows, self.input.rows());
-            return Ok(Some(format!(
+            return Some(format!(
                 "the shuffle has {found} rows, its input {expected}"
-            )));
+            ));
         }
-        Ok(None)
+        None
     }
 
     /// Checks the map outputs, each on a thread.

@@ -126,7 +126,7 @@ impl BlockWriter {
         self.raw.clear();
         let raw = &mut self.raw;
         batch.buffers(from, to, &mut self.lengths, |buffer| {
-            raw.extend_from_slice(buffer)
+            raw.extend_from_slice(buffer);
         });
         let start = self.begin_block(Compressor::compressed_bytes_max(self.codec, self.raw.len()));
         let target = &mut self.pending[start + FRAME_HEADER_BYTES..];

@@ -183,16 +183,16 @@ fn run(args: &Arguments) -> Result<()> {
     let input_bytes = scan_seconds.and_then(|_| u64::try_from(raw_bytes).ok());
     let floor_ratio = floor.is_some().then(|| median(&ratios));
     let report = Report {
-        scan_seconds,
         input_bytes,
+        scan_seconds,
         floor,
         floor_ratio,
-        ..of_run(args, seconds, last)
+        ..of_run(args, seconds, &last)
     };
     print(&report, args.json).map_err(fail)
 }
 
-fn of_run(args: &Arguments, seconds: Vec<f64>, last: ShuffleRun) -> Report {
+fn of_run(args: &Arguments, seconds: Vec<f64>, last: &ShuffleRun) -> Report {
     Report {
         partitioning: match args.partitioning {
             PartitioningChoice::Hash => "hash",

@@ -53,7 +53,7 @@ impl Source {
                 let batches = input.read(input.deal(1).concat(), batch_rows);
                 Self::decode(batches.map(|batch| batch.map_err(fail)), rows_max)
             }
-            decoded => Ok(decoded),
+            decoded @ Self::Decoded { .. } => Ok(decoded),
         }
     }
 
