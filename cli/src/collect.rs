@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow_array::RecordBatch;
-use bywash::{ChargeMode, MapId, MapOutput, MemoryLedger};
+use bywash::{ChargeMode, FsStore, MapId, MapOutput, MemoryLedger, OutputDir, Store};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
@@ -21,7 +21,6 @@ use crate::failure::{At, Failure, Result};
 use crate::job::{Job, JobMap};
 use crate::process::ResidentPeak;
 use crate::report;
-use crate::shuffle::open_output_dir;
 use crate::sizes::human_size;
 use crate::watch::Watch;
 
@@ -44,7 +43,7 @@ pub(crate) fn run(args: &CollectArgs) -> Result<()> {
         .admit(1, 0)?
         .pop()
         .ok_or_else(|| Failure::new("the ledger admitted no task"))?;
-    let dir = open_output_dir(&args.dir)?;
+    let dir = open_finished(&args.dir)?;
     let outputs = job
         .map_outputs
         .iter()
@@ -91,6 +90,12 @@ pub(crate) fn run(args: &CollectArgs) -> Result<()> {
         seconds: started.elapsed().as_secs_f64(),
     };
     report::print(&report, args.json)
+}
+
+/// Opens the directory of a finished shuffle, to read only.
+pub(crate) fn open_finished(dir: &Path) -> Result<Arc<OutputDir>> {
+    let store: Arc<dyn Store> = Arc::new(FsStore::new());
+    Ok(OutputDir::open_existing(store, dir)?)
 }
 
 /// Opens a map output and checks that it is the one the job names.

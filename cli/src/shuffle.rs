@@ -110,12 +110,12 @@ fn open_spill_dirs(args: &ShuffleArgs) -> Result<Arc<SpillDirs>> {
     for dir in dirs {
         std::fs::create_dir_all(dir).at(dir)?;
     }
-    let store: Arc<dyn Store> = Arc::new(FsStore);
+    let store: Arc<dyn Store> = Arc::new(FsStore::new());
     Ok(SpillDirs::open(store, dirs, SpillOptions::default())?)
 }
 
-pub(crate) fn open_output_dir(dir: &Path) -> Result<Arc<OutputDir>> {
-    let store: Arc<dyn Store> = Arc::new(FsStore);
+fn open_output_dir(dir: &Path) -> Result<Arc<OutputDir>> {
+    let store: Arc<dyn Store> = Arc::new(FsStore::new());
     Ok(OutputDir::open(store, dir, OutputOptions::default())?)
 }
 

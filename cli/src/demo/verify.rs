@@ -17,12 +17,11 @@ use serde::{Deserialize, Serialize};
 use super::digest::{SequenceDigest, row_digests};
 use super::placement::place;
 use crate::args::VerifyArgs;
-use crate::collect::open_checked;
+use crate::collect::{open_checked, open_finished};
 use crate::failure::{Failure, Result};
 use crate::input::Input;
 use crate::job::{Job, JobMap};
 use crate::report;
-use crate::shuffle::open_output_dir;
 use crate::watch::Watch;
 
 /// What was compared and whether it agreed.
@@ -50,7 +49,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<()> {
     let memories = ledger.admit(job.map_outputs.len().max(1), 0)?;
     let checker = Checker {
         by: input.columns(&job.by)?,
-        out: open_output_dir(&args.dir)?,
+        out: open_finished(&args.dir)?,
         job: &job,
         input: &input,
         watch: Watch::default(),

@@ -19,11 +19,7 @@ fn verifies_with_spills_and_leaves_nothing() {
     let found = report(&[&shared[..], &["--dir", text(dir.path())]].concat());
     assert_eq!(found["verified"], true, "{found}");
     let shuffle = &found["shuffle"];
-    assert_eq!(
-        shuffle["rows"],
-        300_005 - 200,
-        "lineitem's rows at this scale: {found}"
-    );
+    assert_eq!(shuffle["rows"], found["verify"]["rows"], "{found}");
     let bytes = |key: &str| shuffle[key].as_u64().unwrap();
     assert!(
         bytes("live_peak_bytes") <= bytes("granted_peak_bytes"),

@@ -9,6 +9,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use bywash_core::block::{FRAME_HEADER_BYTES, HEADER_BYTES as BLOCK_HEADER_BYTES};
 use bywash_core::codec::{Codec, Compressor};
 use bywash_core::memory::MemoryLedger;
 use serde::Serialize;
@@ -44,6 +45,15 @@ impl Variant {
     }
 }
 
+/// What is the same for every run.
+pub(crate) struct FloorPlan<'a> {
+    pub(crate) batches: &'a [Columns],
+    pub(crate) codec: Codec,
+    /// Bytes gathered for one write call, as the engine gathers them.
+    pub(crate) write_bytes: usize,
+    pub(crate) dir: &'a Path,
+}
+
 /// One run of the floor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FloorRun {
@@ -52,17 +62,12 @@ pub(crate) struct FloorRun {
 }
 
 /// Runs one variant into a new file of `dir`, which is removed after the clock.
-pub(crate) fn run(
-    batches: &[Columns],
-    variant: Variant,
-    codec: Codec,
-    dir: &Path,
-) -> Result<FloorRun> {
-    let path = dir.join("floor.data");
+pub(crate) fn run(plan: &FloorPlan<'_>, variant: Variant) -> Result<FloorRun> {
+    let path = plan.dir.join("floor.data");
     let started = Instant::now();
     let file = File::create_new(&path).map_err(fail)?;
-    let mut writer = BlockWriter::new(file, variant, codec)?;
-    for batch in batches {
+    let mut writer = BlockWriter::new(file, variant, plan)?;
+    for batch in plan.batches {
         writer.write(batch)?;
     }
     let bytes = writer.finish()?;
@@ -74,6 +79,7 @@ pub(crate) fn run(
 struct BlockWriter {
     variant: Variant,
     codec: Codec,
+    write_bytes: usize,
     compressor: Compressor,
     file: File,
     raw: Vec<u8>,
@@ -85,7 +91,7 @@ struct BlockWriter {
 }
 
 impl BlockWriter {
-    fn new(file: File, variant: Variant, codec: Codec) -> Result<Self> {
+    fn new(file: File, variant: Variant, plan: &FloorPlan<'_>) -> Result<Self> {
         let tasks = MemoryLedger::unlimited().admit(1, 0).map_err(fail)?;
         let consumer = tasks
             .first()
@@ -95,8 +101,9 @@ impl BlockWriter {
         let raw_max = variant.block_kib * 2048;
         Ok(Self {
             variant,
-            codec,
-            compressor: Compressor::try_new(&consumer, codec, raw_max).map_err(fail)?,
+            codec: plan.codec,
+            write_bytes: plan.write_bytes,
+            compressor: Compressor::try_new(&consumer, plan.codec, raw_max).map_err(fail)?,
             file,
             raw: Vec::with_capacity(raw_max),
             lengths: Vec::new(),
@@ -162,7 +169,7 @@ impl BlockWriter {
         let checksum = crc32c::crc32c(&self.pending[start..start + length]);
         self.pending[start - 4..start].copy_from_slice(&checksum.to_le_bytes());
         self.filled = start + length;
-        if self.filled < IO_BYTES {
+        if self.filled < self.write_bytes {
             Ok(())
         } else {
             self.flush()
@@ -183,7 +190,3 @@ impl BlockWriter {
         Ok(self.written)
     }
 }
-
-const IO_BYTES: usize = 1 << 20;
-const BLOCK_HEADER_BYTES: usize = 64;
-const FRAME_HEADER_BYTES: usize = 8;

@@ -26,11 +26,13 @@ use bywash::{Codec, Partitioning, ShuffleSpec};
 use bywash_cli::args::{parse_codec, parse_count, parse_scale_factor};
 use bywash_cli::report::{print, warn};
 use bywash_cli::sizes::parse_positive_size;
+use bywash_core::column::Layout;
+use bywash_core::policy::sizing;
 use clap::{Parser, ValueEnum};
 
 use crate::columns::Columns;
 use crate::failure::{Result, fail};
-use crate::floor::Variant;
+use crate::floor::{FloorPlan, Variant};
 use crate::report::{FloorReport, Report, TriedVariant, median};
 use crate::shuffle::{Ids, Plan, ShuffleRun};
 use crate::source::Source;
@@ -138,11 +140,18 @@ fn run(args: &Arguments) -> Result<()> {
     };
     let columns = decoded_columns(&source)?;
 
+    let floor_plan = FloorPlan {
+        batches: &columns,
+        codec: args.codec,
+        write_bytes: write_bytes(args, &source)?,
+        dir: work.path(),
+    };
+
     for _ in 0..args.warmup {
         shuffle::run(&plan, &source)?;
     }
     let tried = if args.floor {
-        try_floors(&columns, args, &plan)?
+        try_floors(&floor_plan)?
     } else {
         Vec::new()
     };
@@ -160,7 +169,7 @@ fn run(args: &Arguments) -> Result<()> {
         seconds.push(shuffled.time.as_secs_f64());
         last = Some(shuffled);
         if let Some(best) = best {
-            let floor = floor::run(&columns, best, args.codec, plan.output_dir)?;
+            let floor = floor::run(&floor_plan, best)?;
             floor_seconds.push(floor.time.as_secs_f64());
             floor_bytes = floor.bytes;
         }
@@ -271,12 +280,18 @@ fn decoded_columns(source: &Source) -> Result<Vec<Columns>> {
     }
 }
 
+/// What the engine gathers for one write call at this budget.
+fn write_bytes(args: &Arguments, source: &Source) -> Result<usize> {
+    let layout = Layout::try_new(source.schema()).map_err(fail)?;
+    Ok(sizing(&layout, args.codec, args.memory_limit.unwrap_or(u64::MAX)).write_bytes)
+}
+
 /// Every variant twice, the better time counts.
-fn try_floors(columns: &[Columns], args: &Arguments, plan: &Plan<'_>) -> Result<Vec<TriedVariant>> {
+fn try_floors(plan: &FloorPlan<'_>) -> Result<Vec<TriedVariant>> {
     Variant::all()
         .map(|variant| {
-            let first = floor::run(columns, variant, args.codec, plan.output_dir)?;
-            let second = floor::run(columns, variant, args.codec, plan.output_dir)?;
+            let first = floor::run(plan, variant)?;
+            let second = floor::run(plan, variant)?;
             Ok(TriedVariant {
                 variant,
                 seconds: first.time.min(second.time).as_secs_f64(),

@@ -54,7 +54,7 @@ pub(crate) fn run(plan: &Plan<'_>, source: &Source) -> Result<ShuffleRun> {
         .prefix("run-")
         .tempdir_in(plan.output_dir)
         .map_err(fail)?;
-    let store: Arc<dyn Store> = Arc::new(FsStore);
+    let store: Arc<dyn Store> = Arc::new(FsStore::new());
     let spill = SpillDirs::open(
         Arc::clone(&store),
         &[dir.path().to_owned()],
