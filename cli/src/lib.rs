@@ -21,6 +21,8 @@ pub mod report;
 mod shuffle;
 #[doc(hidden)]
 pub mod sizes;
+#[doc(hidden)]
+pub mod totals;
 mod watch;
 
 use std::process::ExitCode;

@@ -39,6 +39,8 @@ pub struct ShuffleReport {
     pub spills: Vec<SpillCount>,
     /// Bytes written to spill files.
     pub spilled_bytes: u64,
+    /// Merges of spilled runs because there were too many.
+    pub run_merges: u64,
     /// Wall time of the tasks, reading of Parquet included.
     pub seconds: f64,
     /// Time per phase of the writers, summed over tasks.
@@ -164,7 +166,12 @@ impl fmt::Display for ShuffleReport {
             write!(f, "{separator}{} {}", spill.count, spill.cause)?;
         }
         if spills > 0 {
-            write!(f, "; {} written", size(self.spilled_bytes))?;
+            write!(
+                f,
+                "; {} written, {} early merges",
+                size(self.spilled_bytes),
+                self.run_merges
+            )?;
         }
         writeln!(f)?;
         writeln!(

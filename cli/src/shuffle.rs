@@ -18,6 +18,7 @@ use crate::process::ResidentPeak;
 use crate::reader_share::reader_share;
 use crate::report::{self, Histogram, ShuffleReport};
 use crate::sizes::human_size;
+use crate::totals;
 use crate::watch::Watch;
 
 /// Runs the command.
@@ -64,10 +65,10 @@ pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
 
     let job = describe_job(args, &spec, &done, pieces);
     job.publish(&args.out)?;
-    let progress: Vec<&WriteProgress> = done.iter().map(|task| &task.progress).collect();
+    let progress = totals::total(done.iter().map(|task| &task.progress));
     let report = ShuffleReport {
         rows: job.rows,
-        input_bytes: 0,
+        input_bytes: progress.bytes,
         output_bytes: job.bytes,
         partitions: args.partitions,
         tasks: args.tasks,
@@ -78,10 +79,11 @@ pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
         reader_share_bytes: share,
         resident_anonymous_peak_bytes: run.watch.peak().anonymous(),
         resident_total_peak_bytes: ResidentPeak::total(),
-        spills: vec![],
-        spilled_bytes: 0,
+        spills: totals::spill_counts(&progress),
+        spilled_bytes: progress.spilled_bytes,
+        run_merges: progress.run_merges,
         seconds,
-        phases: vec![],
+        phases: totals::phase_times(&progress),
         partition_bytes: Histogram::of(sum_partitions(&done)),
     };
     report::print(&report, args.json)
@@ -192,7 +194,8 @@ impl Run<'_> {
             writer.write(&batch)?;
             self.watch.advance(batch.num_rows());
         }
-        let progress = writer.progress();
+        // It outlives the writer, so that the time of the commit is counted too.
+        let counters = writer.canceller();
         let output = writer.finish()?;
         if output.attempt() != self.attempt {
             return Err(Failure::new(format!(
@@ -204,7 +207,7 @@ impl Run<'_> {
             rows: output.total_rows(),
             bytes: output.total_bytes(),
             partition_bytes: (0..output.partitions()).map(|p| output.bytes(p)).collect(),
-            progress,
+            progress: counters.progress(),
         }))
     }
 }

@@ -26,6 +26,7 @@ use bywash::{Codec, Partitioning, ShuffleSpec};
 use bywash_cli::args::{parse_codec, parse_count, parse_scale_factor};
 use bywash_cli::report::{print, warn};
 use bywash_cli::sizes::parse_positive_size;
+use bywash_cli::totals;
 use bywash_core::column::Layout;
 use bywash_core::policy::sizing;
 use clap::{Parser, ValueEnum};
@@ -220,9 +221,9 @@ fn of_run(args: &Arguments, seconds: Vec<f64>, last: &ShuffleRun) -> Report {
         output_bytes: last.bytes,
         granted_peak_bytes: last.granted_peak,
         live_peak_bytes: last.live_peak,
-        spills: Vec::new(),
-        spilled_bytes: 0,
-        phases: Vec::new(),
+        spills: totals::spill_counts(&last.progress),
+        spilled_bytes: last.progress.spilled_bytes,
+        phases: totals::phase_times(&last.progress),
         floor: None,
         floor_ratio: None,
     }

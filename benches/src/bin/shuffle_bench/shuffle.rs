@@ -88,7 +88,7 @@ pub(crate) fn run(plan: &Plan<'_>, source: &Source) -> Result<ShuffleRun> {
         rows += u64::try_from(batch.num_rows()).map_err(fail)?;
         Ok(())
     })?;
-    let progress = writer.progress();
+    let counters = writer.canceller();
     let output = writer.finish().map_err(fail)?;
     let time = started.elapsed();
 
@@ -101,6 +101,6 @@ pub(crate) fn run(plan: &Plan<'_>, source: &Source) -> Result<ShuffleRun> {
         bytes: output.total_bytes(),
         granted_peak: ledger.peak_granted(),
         live_peak: ledger.peak_live(),
-        progress,
+        progress: counters.progress(),
     })
 }
