@@ -223,7 +223,7 @@ fn describe_job(
         by: args.by.clone(),
         partitions: args.partitions,
         codec: args.codec.to_string(),
-        schema_fingerprint: String::new(),
+        schema_fingerprint: format!("{:016x}", spec.fingerprint()),
         rows: done.iter().map(|task| task.rows).sum(),
         bytes: done.iter().map(|task| task.bytes).sum(),
         map_outputs: done
