@@ -1,1 +1,64 @@
-//! Bywash.
+//! Bywash: a shuffle engine that cannot overflow its memory budget.
+//!
+//! Arrow batches go in, are partitioned under a hard budget with spills, are committed as a map
+//! output, and come back partition by partition in the order they were written.
+//!
+//! ```
+//! use std::path::PathBuf;
+//! use std::sync::Arc;
+//!
+//! use arrow_array::{Int64Array, RecordBatch};
+//! use arrow_schema::{DataType, Field, Schema};
+//! use bywash::{
+//!     AttemptId, ChargeMode, Codec, FsStore, MapId, MemoryLedger, OutputDir, OutputOptions,
+//!     Partitioning, ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store, minimum_budget,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let schema = Arc::new(Schema::new(vec![Field::new("key", DataType::Int64, false)]));
+//! let spec = ShuffleSpec::new(schema.clone(), 16, Partitioning::Hash(vec![0]))?
+//!     .with_codec(Codec::Lz4);
+//!
+//! // One ledger for the process; its tasks share it and can never hold more.
+//! let tasks = 1;
+//! let ledger = MemoryLedger::new(minimum_budget(&spec, tasks)?.max(8 << 20));
+//! let task = ledger.admit(tasks, minimum_budget(&spec, 1)?)?.remove(0);
+//!
+//! let dir = tempfile::tempdir()?;
+//! let store: Arc<dyn Store> = Arc::new(FsStore::new());
+//! let spills: PathBuf = dir.path().join("spill");
+//! let spill_dirs = SpillDirs::open(store.clone(), &[spills], SpillOptions::default())?;
+//! let out = OutputDir::open(store, &dir.path().join("out"), OutputOptions::default())?;
+//!
+//! let mut writer = ShuffleWriter::new(&spec, &task, &spill_dirs, &out, MapId(0), AttemptId(0))?;
+//! let keys = Int64Array::from_iter_values(0..1000);
+//! writer.write(&RecordBatch::try_new(schema, vec![Arc::new(keys)])?)?;
+//! let output = writer.finish()?;
+//!
+//! let mut rows = 0;
+//! for partition in 0..output.partitions() {
+//!     for batch in output.read(partition, &task, ChargeMode::Ledger)? {
+//!         rows += batch?.num_rows();
+//!     }
+//! }
+//! assert_eq!(rows, 1000);
+//! assert!(ledger.peak_granted() <= ledger.capacity());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What the words mean and which crate owns what is in ARCHITECTURE.md; the bytes on disk are in
+//! docs/FORMAT.md; which partition a row goes to is in docs/PARTITIONING.md.
+
+pub use bywash_core::codec::Codec;
+pub use bywash_core::memory::{
+    ChargeMode, Consumer, HolderReport, MemoryLedger, Reclaimed, Reservation, Spillable, TaskMemory,
+};
+pub use bywash_core::partition::{SparkHash, pmod};
+pub use bywash_core::port::ByteSource;
+pub use bywash_core::{AttemptId, Error, ErrorKind, Figure, MapId, Result};
+pub use bywash_spill::{
+    Canceller, FsStore, MapOutput, OutputDir, OutputOptions, PARTITIONS_MAX, PartitionReader,
+    Partitioning, ShuffleSpec, ShuffleWriter, SpillCause, SpillDirs, SpillOptions, Store,
+    SweepMode, SweepReport, SyncPolicy, WriteProgress, minimum_budget,
+};

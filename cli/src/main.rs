@@ -1,2 +1,7 @@
-//! Bywash.
-fn main() {}
+//! The `bywash` program; see `bywash help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bywash_cli::main()
+}

@@ -21,7 +21,7 @@ use crate::names::DataName;
 use crate::quota::Quota;
 use crate::session::{Session, found};
 use crate::store::{Access, Name, Store, StoreDir, StoreFile};
-use crate::sweep::{SweepMode, sweep_outputs};
+use crate::sweep::{IndexNames, SweepMode, sweep_outputs};
 use publish::PublishWay;
 
 pub use file::OutputFile;
@@ -74,10 +74,24 @@ impl OutputDir {
     /// # Errors
     /// `Unsupported` for a filesystem that can give a name in no way that never replaces.
     pub fn open(store: Arc<dyn Store>, path: &Path, options: OutputOptions) -> Result<Arc<Self>> {
+        Self::open_with_indexes(store, path, options, data_file_named_by)
+    }
+
+    /// As [`OutputDir::open`], for a directory whose indexes are not in our own layout:
+    /// `index_names` says which data file one names, so that the sweep keeps it.
+    ///
+    /// # Errors
+    /// As [`OutputDir::open`].
+    pub fn open_with_indexes(
+        store: Arc<dyn Store>,
+        path: &Path,
+        options: OutputOptions,
+        index_names: IndexNames,
+    ) -> Result<Arc<Self>> {
         let OutputOptions { sync, quota, sweep } = options;
         store.make_dir_all(path)?;
         let dir = Arc::new(store.open_dir(path)?);
-        sweep_outputs(&*store, &dir, sweep, data_file_named_by)?;
+        sweep_outputs(&*store, &dir, sweep, index_names)?;
         let session = Session::open(&store, &dir)?;
         let way = PublishWay::probe(&*store, &session)?;
         let quota = Quota::new(quota);

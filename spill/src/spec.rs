@@ -45,8 +45,8 @@ impl ShuffleSpec {
             return Err(Error::invalid("the number of partitions is 1 to 16777216")
                 .with(Figure::Partitions, partitions));
         }
-        let hash = match &partitioning {
-            Partitioning::Hash(columns) => Some(Arc::new(SparkHash::try_new(&schema, columns)?)),
+        let hash = match partitioning {
+            Partitioning::Hash(columns) => Some(Arc::new(SparkHash::try_new(&schema, &columns)?)),
             Partitioning::Ids => None,
         };
         let encoded_schema = encode_schema(&schema)?.into();

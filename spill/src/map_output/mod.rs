@@ -8,7 +8,7 @@ mod index;
 mod schema_file;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow_schema::SchemaRef;
 use bywash_core::column::Layout;
@@ -29,8 +29,12 @@ pub(crate) use schema_file::{publish_schema, read_schema};
 
 /// One map task's output. Holds its index in memory, charged to the task that made or opened it.
 pub struct MapOutput {
-    shared: Arc<Shared>,
+    slot: OutputSlot,
 }
+
+/// The place of a map output's parts, allocated before there are any.
+#[derive(Clone, Default)]
+pub(crate) struct OutputSlot(Arc<OnceLock<Shared>>);
 
 /// What readers of its partitions share.
 pub(crate) struct Shared {
@@ -64,55 +68,58 @@ impl MapOutput {
                 "a schema file does not have the fingerprint of its name",
             ));
         }
-        Self::assemble(out, layout, header, arrays)
+        Self::fill(OutputSlot::default(), out, layout, header, arrays)
     }
 
-    /// Puts together what was read or just written; opens the data file. Allocates a fixed size.
-    pub(crate) fn assemble(
+    /// Puts together what was read or just written; opens the data file. Needs no memory.
+    pub(crate) fn fill(
+        slot: OutputSlot,
         out: &Arc<OutputDir>,
         layout: Arc<Layout>,
         header: IndexHeader,
         arrays: PartitionArrays,
     ) -> Result<Self> {
         let data = open_data(out, &header)?;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                layout,
-                header,
-                arrays,
-                data,
-            }),
-        })
+        let parts = Shared {
+            layout,
+            header,
+            arrays,
+            data,
+        };
+        let filled = slot.0.set(parts).is_ok();
+        debug_assert!(filled, "a slot is filled once");
+        Ok(Self { slot })
     }
 
     /// The map it is the output of.
     pub fn map(&self) -> MapId {
-        self.shared.header.map
+        self.slot.parts().header.map
     }
 
     /// The attempt that committed it.
     pub fn attempt(&self) -> AttemptId {
-        self.shared.header.attempt
+        self.slot.parts().header.attempt
     }
 
     /// The schema of its rows.
     pub fn schema(&self) -> &SchemaRef {
-        self.shared.layout.schema()
+        self.slot.parts().layout.schema()
     }
 
     /// Identifies the schema in blocks and file names.
     pub fn fingerprint(&self) -> u64 {
-        self.shared.header.fingerprint
+        self.slot.parts().header.fingerprint
     }
 
     /// The number of partitions.
     pub fn partitions(&self) -> u32 {
-        self.shared.header.partitions
+        self.slot.parts().header.partitions
     }
 
     /// Rows of a partition; 0 for one that does not exist.
     pub fn rows(&self, partition: u32) -> u64 {
-        self.shared
+        self.slot
+            .parts()
             .arrays
             .rows
             .get(partition as usize)
@@ -122,14 +129,16 @@ impl MapOutput {
 
     /// Stored bytes of a partition; 0 for one that does not exist.
     pub fn bytes(&self, partition: u32) -> u64 {
-        self.shared
+        self.slot
+            .parts()
             .range(partition)
             .map_or(0, |(start, end)| end - start)
     }
 
     /// CRC-32C of a partition's stored bytes; 0 for one that does not exist.
     pub fn checksum(&self, partition: u32) -> u32 {
-        self.shared
+        self.slot
+            .parts()
             .arrays
             .crcs
             .get(partition as usize)
@@ -139,17 +148,17 @@ impl MapOutput {
 
     /// Rows of all partitions.
     pub fn total_rows(&self) -> u64 {
-        self.shared.header.rows
+        self.slot.parts().header.rows
     }
 
     /// Stored bytes of all partitions.
     pub fn total_bytes(&self) -> u64 {
-        self.shared.header.data_bytes
+        self.slot.parts().header.data_bytes
     }
 
     /// The name of its data file in the output directory.
     pub fn data_file_name(&self) -> &str {
-        self.shared.header.data_name.as_str()
+        self.slot.parts().header.data_name.as_str()
     }
 
     /// Reads a partition's rows in the order they were written. Buffers are charged to `task`,
@@ -168,15 +177,32 @@ impl MapOutput {
                 .with(Figure::Partition, partition)
                 .with(Figure::Partitions, self.partitions()));
         }
-        PartitionReader::new(Arc::clone(&self.shared), partition, task, mode)
+        PartitionReader::new(self.slot.clone(), partition, task, mode)
     }
 }
 
 impl fmt::Debug for MapOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MapOutput")
-            .field("header", &self.shared.header)
+            .field("header", &self.slot.parts().header)
             .finish_non_exhaustive()
+    }
+}
+
+impl OutputSlot {
+    pub(crate) fn parts(&self) -> &Shared {
+        match self.0.get() {
+            Some(parts) => parts,
+            None => unreachable!("a map output is made by filling its slot"),
+        }
+    }
+}
+
+impl fmt::Debug for OutputSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OutputSlot")
+            .field(&self.0.get().is_some())
+            .finish()
     }
 }
 

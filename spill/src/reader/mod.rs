@@ -11,7 +11,7 @@ use bywash_core::block::{BlockDecoder, Decoded};
 use bywash_core::memory::{ChargeMode, TaskMemory};
 use bywash_core::{Error, Figure, Result};
 
-use crate::map_output::Shared;
+use crate::map_output::OutputSlot;
 use segment::SegmentReader;
 
 /// The rows of one partition in the order they were written, batch by batch.
@@ -20,7 +20,7 @@ use segment::SegmentReader;
 /// checked: blocks against their checksums and their partition, all of them against the index. The
 /// first error ends the iteration; the batches before it are good. Calls block on the disk.
 pub struct PartitionReader {
-    output: Arc<Shared>,
+    output: OutputSlot,
     partition: u32,
     segment: SegmentReader,
     decoder: BlockDecoder,
@@ -30,15 +30,15 @@ pub struct PartitionReader {
 
 impl PartitionReader {
     pub(crate) fn new(
-        output: Arc<Shared>,
+        output: OutputSlot,
         partition: u32,
         task: &TaskMemory,
         mode: ChargeMode,
     ) -> Result<Self> {
         let consumer = task.consumer("partition-reader");
-        let (start, end) = output.range(partition).ok_or(NO_PARTITION)?;
+        let (start, end) = output.parts().range(partition).ok_or(NO_PARTITION)?;
         let segment = SegmentReader::new(consumer.clone(), start, end);
-        let decoder = BlockDecoder::new(Arc::clone(&output.layout), consumer, mode);
+        let decoder = BlockDecoder::new(Arc::clone(&output.parts().layout), consumer, mode);
         Ok(Self {
             output,
             partition,
@@ -51,12 +51,13 @@ impl PartitionReader {
 
     /// The schema of the batches.
     pub fn schema(&self) -> &SchemaRef {
-        self.output.layout.schema()
+        self.output.parts().layout.schema()
     }
 
     /// Rows in all batches together.
     pub fn rows(&self) -> u64 {
         self.output
+            .parts()
             .arrays
             .rows
             .get(self.partition as usize)
@@ -66,7 +67,7 @@ impl PartitionReader {
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         let expected = self.rows();
-        while let Some((header, body)) = self.segment.next_block(&self.output.data)? {
+        while let Some((header, body)) = self.segment.next_block(&self.output.parts().data)? {
             if header.partition != self.partition {
                 return Err(
                     Error::corrupt("a segment holds a block of another partition")
@@ -86,7 +87,7 @@ impl PartitionReader {
         if self.decoder.is_inside_chain() || self.rows != expected {
             return Err(self.wrong_rows());
         }
-        if self.output.arrays.crcs.get(index) != Some(&self.segment.crc()) {
+        if self.output.parts().arrays.crcs.get(index) != Some(&self.segment.crc()) {
             return Err(
                 Error::corrupt("a segment does not match the checksum in its index")
                     .with(Figure::Partition, self.partition),
@@ -114,10 +115,10 @@ impl Iterator for PartitionReader {
         self.ended = !matches!(next, Some(Ok(_)));
         next.map(|outcome| {
             outcome.map_err(|error| {
-                let header = &self.output.header;
+                let header = &self.output.parts().header;
                 error
                     .with(Figure::Map, header.map.0)
-                    .at(self.output.data.file.place())
+                    .at(self.output.parts().data.file.place())
             })
         })
     }

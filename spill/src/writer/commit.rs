@@ -8,7 +8,8 @@ use super::engine::Engine;
 use super::progress::{Counters, Phase};
 use crate::map_output::{IndexHeader, MapOutput, publish_schema, read_index, write_index};
 use crate::names::index_name;
-use crate::store::{Name, Publish};
+use crate::output_dir::OutputFile;
+use crate::store::Publish;
 
 impl Engine {
     /// Writes the data file, publishes it, and commits the index that names it.
@@ -34,53 +35,46 @@ impl Engine {
             partitions: self.spec.partitions(),
             data_name,
         };
-        let output =
-            shared
-                .counters
-                .timed(Phase::Commit, || match data.publish(&data_name)? {
-                    Publish::AlreadyExists => Err(ATTEMPT_RUNS_TWICE),
-                    Publish::Done => {
-                        self.out.sync()?;
-                        match self.commit_index(&header) {
-                            Ok(Publish::Done) => {
-                                data.keep();
-                                // The output is there and whole, even if this fails.
-                                self.out.sync()?;
-                                self.into_output(header)
-                            }
-                            Ok(Publish::AlreadyExists) => {
-                                drop(data);
-                                self.into_winner()
-                            }
-                            Err((error, in_doubt)) => {
-                                if in_doubt {
-                                    data.keep();
-                                }
-                                Err(error)
-                            }
-                        }
-                    }
-                })?;
+        let output = shared
+            .counters
+            .timed(Phase::Commit, || self.commit(data, header))?;
         Counters::add(&shared.counters.output_bytes, output.total_bytes());
         Ok(output)
     }
 
-    /// The index appears whole, or not at all; with an error, whether that is in doubt.
-    fn commit_index(&mut self, header: &IndexHeader) -> Result<Publish, (Error, bool)> {
-        let sure = |error| (error, false);
-        let name: Name = index_name(self.map).map_err(sure)?;
-        publish_schema(&self.out, header.fingerprint, self.spec.encoded_schema()).map_err(sure)?;
-        let mut index = self.out.create().map_err(sure)?;
+    /// Publishes the data, then the index that names it: the one commit point.
+    fn commit(mut self, mut data: OutputFile, header: IndexHeader) -> Result<MapOutput> {
+        if data.publish(&header.data_name)? == Publish::AlreadyExists {
+            return Err(ATTEMPT_RUNS_TWICE);
+        }
+        self.out.sync()?;
+        publish_schema(&self.out, header.fingerprint, self.spec.encoded_schema())?;
+        let mut index = self.out.create()?;
         let mut sink = self.set.write.begin(&mut index);
-        write_index(header, &self.set.partitions, &mut sink).map_err(sure)?;
-        index
-            .commit(&name)
-            .map_err(|error| (error, index.in_doubt()))
+        write_index(&header, &self.set.partitions, &mut sink)?;
+        match index.commit(&index_name(self.map)?) {
+            Ok(Publish::Done) => {
+                data.keep();
+                // The output is there and whole, even if this fails.
+                self.out.sync()?;
+                self.into_output(header)
+            }
+            Ok(Publish::AlreadyExists) => {
+                drop(data);
+                self.into_winner()
+            }
+            Err(error) => {
+                if index.in_doubt() {
+                    data.keep();
+                }
+                Err(error)
+            }
+        }
     }
 
     fn into_output(self, header: IndexHeader) -> Result<MapOutput> {
-        let arrays = self.set.partitions;
-        MapOutput::assemble(&self.out, Arc::clone(self.spec.layout()), header, arrays)
+        let layout = Arc::clone(self.spec.layout());
+        MapOutput::fill(self.slot, &self.out, layout, header, self.set.partitions)
     }
 
     /// Another attempt of this map has committed: its output stands.

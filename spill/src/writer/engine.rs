@@ -11,6 +11,7 @@ use bywash_core::{AttemptId, Error, ErrorKind, Figure, MapId, Result};
 
 use super::progress::{Counters, Phase, SpillCause};
 use super::working_set::WorkingSet;
+use crate::map_output::OutputSlot;
 use crate::output_dir::OutputDir;
 use crate::spec::ShuffleSpec;
 use crate::spill_dirs::SpillDirs;
@@ -26,6 +27,8 @@ pub(crate) struct Engine {
     pub(super) map: MapId,
     pub(super) attempt: AttemptId,
     pub(super) shared: Arc<Signals>,
+    /// Where the result goes: finishing must not allocate.
+    pub(super) slot: OutputSlot,
 }
 
 /// What other threads may see and set without the writer's lock.
@@ -160,7 +163,7 @@ impl Engine {
                 match (hash, ids) {
                     (_, Some(ids)) => out.copy_from_slice(&ids[from..from + rows]),
                     (Some(hash), None) => {
-                        hash.partition_ids(batch.columns(), from, partitions, out)
+                        hash.partition_ids(batch.columns(), from, partitions, out);
                     }
                     (None, None) => return Err(NEEDS_IDS),
                 }

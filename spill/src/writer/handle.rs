@@ -10,7 +10,7 @@ use bywash_core::{AttemptId, Error, ErrorKind, MapId, Result};
 use super::engine::{Engine, Signals};
 use super::progress::{SpillCause, WriteProgress};
 use super::working_set::WorkingSet;
-use crate::map_output::MapOutput;
+use crate::map_output::{MapOutput, OutputSlot};
 use crate::output_dir::OutputDir;
 use crate::spec::ShuffleSpec;
 use crate::spill_dirs::SpillDirs;
@@ -74,6 +74,7 @@ impl ShuffleWriter {
             map,
             attempt,
             shared: Arc::clone(&signals),
+            slot: OutputSlot::default(),
         };
         let shared = Arc::new(Shared {
             state: Mutex::new(State::Open(Box::new(engine))),
@@ -142,7 +143,7 @@ impl ShuffleWriter {
         }
     }
 
-    fn operate<T>(&mut self, work: impl FnOnce(&mut Engine) -> Result<T>) -> Result<T> {
+    fn operate<T>(&self, work: impl FnOnce(&mut Engine) -> Result<T>) -> Result<T> {
         let mut state = self.shared.lock();
         let State::Open(engine) = &mut *state else {
             let error = std::mem::replace(&mut *state, State::Finished).into_error();

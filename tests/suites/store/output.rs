@@ -58,7 +58,7 @@ pub(crate) fn open(store: Arc<dyn Store>, path: &Path, sweep: SweepMode) -> Arc<
         quota: None,
         sweep,
     };
-    OutputDir::open(store, path, options, index_names).unwrap()
+    OutputDir::open_with_indexes(store, path, options, index_names).unwrap()
 }
 
 /// Each map has an index that names a whole data file, and there is nothing else.
@@ -119,7 +119,8 @@ fn a_filesystem_with_no_way_is_refused() {
         StoreOp::HardLink,
     ];
     let store = Arc::new(FaultStore::lacking(fs_store(), &lacking));
-    let refused = OutputDir::open(store, root.path(), OutputOptions::default(), index_names);
+    let refused =
+        OutputDir::open_with_indexes(store, root.path(), OutputOptions::default(), index_names);
     let error = refused.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert_eq!(error.place(), root.path().to_str());
@@ -150,7 +151,7 @@ fn quota_is_for_what_is_kept() {
         quota: Some(100),
         ..OutputOptions::default()
     };
-    let out = OutputDir::open(fs_store(), root.path(), options, index_names).unwrap();
+    let out = OutputDir::open_with_indexes(fs_store(), root.path(), options, index_names).unwrap();
     let name = Name::new("a").unwrap();
     let write = |bytes: usize| -> Result<OutputFile> {
         let mut file = out.create()?;

@@ -305,7 +305,8 @@ fn births_beside_sweeps() {
                         sweep: SweepMode::Off,
                         ..Default::default()
                     };
-                    let out = OutputDir::open(fs_store(), path, options, index_names).unwrap();
+                    let out = OutputDir::open_with_indexes(fs_store(), path, options, index_names)
+                        .unwrap();
                     let won = commit(&out, MapId(map), AttemptId(attempt)).unwrap();
                     assert_eq!(won.is_some(), attempt == 0);
                 }

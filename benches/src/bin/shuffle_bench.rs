@@ -1,2 +1,0 @@
-//! Bywash.
-fn main() {}

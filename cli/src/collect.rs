@@ -1,0 +1,204 @@
+//! `bywash collect`: map outputs of a finished shuffle back into one Parquet file.
+//!
+//! Rows come partition by partition and, in a partition, map output by map output, so the file is the
+//! same for the same job. Row groups are closed by the bytes the Parquet writer holds.
+
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow_array::RecordBatch;
+use bywash::{ChargeMode, FsStore, MapId, MapOutput, MemoryLedger, OutputDir, Store};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+use serde::Serialize;
+
+use crate::args::CollectArgs;
+use crate::failure::{At, Failure, Result};
+use crate::job::{Job, JobMap};
+use crate::process::ResidentPeak;
+use crate::report;
+use crate::sizes::human_size;
+use crate::watch::Watch;
+
+/// Runs the command.
+pub(crate) fn run(args: &CollectArgs) -> Result<()> {
+    let job = Job::read(&args.dir)?;
+    let partitions = match args.partition {
+        None => 0..job.partitions,
+        Some(partition) if partition < job.partitions => partition..partition + 1,
+        Some(partition) => {
+            return Err(Failure::new(format!(
+                "there is no partition {partition}; the shuffle has {}, so give 0 to {}",
+                job.partitions,
+                job.partitions.saturating_sub(1)
+            )));
+        }
+    };
+    let ledger = MemoryLedger::new(args.memory);
+    let memory = ledger
+        .admit(1, 0)?
+        .pop()
+        .ok_or_else(|| Failure::new("the ledger admitted no task"))?;
+    let dir = open_finished(&args.dir)?;
+    let outputs = job
+        .map_outputs
+        .iter()
+        .map(|map| open_checked(&job, map, || MapOutput::open(&dir, MapId(map.map), &memory)))
+        .collect::<Result<Vec<_>>>()?;
+    let first = outputs
+        .first()
+        .ok_or_else(|| Failure::new("the job names no map output"))?;
+
+    let rows_total = partitions
+        .clone()
+        .flat_map(|partition| outputs.iter().map(move |output| output.rows(partition)))
+        .sum();
+    let watch = Watch::default();
+    let started = Instant::now();
+    let mut file = ParquetFile::create(&args.out, first.schema())?;
+    let rows = watch.run("collecting", rows_total, || {
+        let mut rows = 0u64;
+        for partition in partitions {
+            for output in &outputs {
+                for batch in output.read(partition, &memory, ChargeMode::Ledger)? {
+                    let batch = batch?;
+                    file.write(&batch)?;
+                    rows += batch.num_rows() as u64;
+                    watch.advance(batch.num_rows());
+                }
+            }
+        }
+        Ok::<u64, Failure>(rows)
+    })?;
+    if rows != rows_total {
+        return Err(Failure::new(format!(
+            "read {rows} rows where the index says {rows_total}"
+        )));
+    }
+    let report = CollectReport {
+        rows,
+        file_bytes: file.publish()?,
+        budget_bytes: args.memory,
+        granted_peak_bytes: ledger.peak_granted(),
+        live_peak_bytes: ledger.peak_live(),
+        resident_anonymous_peak_bytes: watch.peak().anonymous(),
+        resident_total_peak_bytes: ResidentPeak::total(),
+        seconds: started.elapsed().as_secs_f64(),
+    };
+    report::print(&report, args.json)
+}
+
+/// Opens the directory of a finished shuffle, to read only.
+pub(crate) fn open_finished(dir: &Path) -> Result<Arc<OutputDir>> {
+    let store: Arc<dyn Store> = Arc::new(FsStore::new());
+    Ok(OutputDir::open_existing(store, dir)?)
+}
+
+/// Opens a map output and checks that it is the one the job names.
+pub(crate) fn open_checked(
+    job: &Job,
+    map: &JobMap,
+    open: impl FnOnce() -> bywash::Result<MapOutput>,
+) -> Result<MapOutput> {
+    let output = open()?;
+    let same = output.attempt().0 == map.attempt
+        && output.partitions() == job.partitions
+        && output.total_rows() == map.rows
+        && output.total_bytes() == map.bytes;
+    if !same {
+        return Err(Failure::new(format!(
+            "map output {} is not the one job.json names",
+            map.map
+        )));
+    }
+    Ok(output)
+}
+
+/// A Parquet file that appears under its name only when it is complete.
+pub(crate) struct ParquetFile<'a> {
+    writer: ArrowWriter<tempfile::NamedTempFile>,
+    path: &'a Path,
+}
+
+impl<'a> ParquetFile<'a> {
+    /// Starts a file beside its final place.
+    pub(crate) fn create(path: &'a Path, schema: &arrow_schema::SchemaRef) -> Result<Self> {
+        let parent = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let file = tempfile::Builder::new()
+            .prefix(".collect-")
+            .tempfile_in(parent.unwrap_or_else(|| Path::new(".")))
+            .at(path)?;
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_data_page_size_limit(PAGE_BYTES)
+            .set_dictionary_page_size_limit(PAGE_BYTES)
+            .set_write_batch_size(WRITE_BATCH_ROWS)
+            .build();
+        let writer = ArrowWriter::try_new(file, Arc::clone(schema), Some(properties)).at(path)?;
+        Ok(Self { writer, path })
+    }
+
+    /// Writes a batch; closes the row group when the writer holds enough.
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.writer.write(batch).at(self.path)?;
+        if self.writer.memory_size() >= ROW_GROUP_BYTES {
+            self.writer.flush().at(self.path)?;
+        }
+        Ok(())
+    }
+
+    /// Completes and names the file; returns its length.
+    pub(crate) fn publish(self) -> Result<u64> {
+        let mut file = self.writer.into_inner().at(self.path)?;
+        file.flush().at(self.path)?;
+        let bytes = file.as_file().metadata().at(self.path)?.len();
+        file.persist(self.path)
+            .map_err(|error| error.error)
+            .at(self.path)?;
+        Ok(bytes)
+    }
+}
+
+/// What a collect did and what it took.
+#[derive(Debug, Serialize)]
+struct CollectReport {
+    rows: u64,
+    file_bytes: u64,
+    budget_bytes: u64,
+    granted_peak_bytes: u64,
+    live_peak_bytes: u64,
+    resident_anonymous_peak_bytes: u64,
+    resident_total_peak_bytes: u64,
+    seconds: f64,
+}
+
+impl fmt::Display for CollectReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "rows              {}", self.rows)?;
+        writeln!(f, "file              {}", human_size(self.file_bytes))?;
+        writeln!(f, "budget            {}", human_size(self.budget_bytes))?;
+        writeln!(
+            f,
+            "granted peak      {}",
+            human_size(self.granted_peak_bytes)
+        )?;
+        writeln!(f, "live peak         {}", human_size(self.live_peak_bytes))?;
+        writeln!(
+            f,
+            "resident peak     {} anonymous (sampled), {} in all (kernel)",
+            human_size(self.resident_anonymous_peak_bytes),
+            human_size(self.resident_total_peak_bytes)
+        )?;
+        writeln!(f, "time              {:.2} s", self.seconds)
+    }
+}
+
+const ROW_GROUP_BYTES: usize = 16 << 20;
+const PAGE_BYTES: usize = 64 << 10;
+const WRITE_BATCH_ROWS: usize = 256;

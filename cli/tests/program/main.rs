@@ -1,0 +1,10 @@
+//! The real program, run as people run it.
+
+#[cfg(test)]
+mod arguments;
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod kit;
+#[cfg(test)]
+mod round_trip;
