@@ -37,11 +37,15 @@ fn a_spill_a_merge_and_a_finish_need_no_memory() {
 
 #[test]
 fn nor_do_they_when_the_storage_fails() {
-    for files in ["unnamed", "named"] {
-        for (kind, _) in KINDS {
-            child::run(CHILD, &format!("{files} {kind}"));
+    std::thread::scope(|scope| {
+        for files in ["unnamed", "named"] {
+            scope.spawn(move || {
+                for (kind, _) in KINDS {
+                    child::run(CHILD, &format!("{files} {kind}"));
+                }
+            });
         }
-    }
+    });
 }
 
 #[test]
@@ -57,8 +61,11 @@ fn child() {
         .map(|(_, fault)| *fault);
     for codec in [Codec::Lz4, Codec::Zstd { level: 1 }] {
         let input = input(codec);
+        if kind.is_some() && codec != Codec::Lz4 {
+            continue; // The storage does not know codecs.
+        }
         let Some(fault) = kind else {
-            // Enough spills for runs to be merged into one before the end.
+            // Enough spills for runs to be merged before the end.
             scenario(&input, named, 150, None);
             continue;
         };
@@ -129,6 +136,12 @@ fn scenario(
     writer
         .write_with_ids(&input.batches[at], &input.ids[at])
         .unwrap();
+    let progress = writer.progress();
+    assert_eq!(progress.spills_request, spills as u64);
+    assert!(
+        fault.is_some() || progress.run_merges > 0,
+        "no runs were merged: {progress:?}"
+    );
     arm(Target::Finish);
     let (result, refusals) = alloc::refuse(|| writer.finish());
     note("finish", refusals);
