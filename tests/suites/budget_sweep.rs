@@ -1,5 +1,9 @@
 //! Within one map output the rows of a partition come back in insertion order, whatever the budget,
 //! the number of spills and the moments at which another thread takes memory back.
+#![expect(
+    clippy::print_stdout,
+    reason = "a test prints its figures and fails by panicking"
+)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

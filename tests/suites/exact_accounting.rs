@@ -3,6 +3,11 @@
 //!
 //! One test, since the counters are the process's. Set-up (ledger, spec, directories), the caller's
 //! batches and what was handed over detached are not counted.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test prints its figures and fails by panicking"
+)]
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

@@ -3,6 +3,11 @@
 //!
 //! Each scenario is a child process, since Rust aborts where an allocation is refused; the child
 //! prints the place first.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test prints its figures and fails by panicking"
+)]
 
 use std::sync::Arc;
 
