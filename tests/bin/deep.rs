@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use bywash_tests::case::ShuffleCase;
+use bywash_tests::case::{REACHED, ShuffleCase};
 use bywash_tests::{search, seed};
 
 fn main() -> ExitCode {
@@ -40,7 +40,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
     match suite.as_deref() {
         Some("shuffle-oracle") => {
             search::run_cases::<ShuffleCase>("shuffle-oracle", chosen, from..from + cases, threads);
-            println!("shuffle-oracle: {cases} cases passed");
+            println!("shuffle-oracle: {cases} cases passed\n{REACHED:?}");
             Ok(())
         }
         Some(other) => Err(format!("no suite {other}")),

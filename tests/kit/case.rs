@@ -1,11 +1,13 @@
 //! One shuffle from batches to partitions, as plain numbers, against the oracle.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow_array::RecordBatch;
+use arrow_schema::DataType;
 use bywash::{
     AttemptId, ChargeMode, Codec, Error, FsStore, MapId, MemoryLedger, Partitioning, ShuffleSpec,
-    ShuffleWriter, SpillOptions, TaskMemory, minimum_budget,
+    ShuffleWriter, SpillOptions, TaskMemory, WriteProgress, minimum_budget,
 };
 
 use crate::dirs::Dirs;
@@ -69,14 +71,27 @@ pub enum Charge {
 
 impl Case for ShuffleCase {
     fn random(rng: &mut Rng, index: u64) -> Self {
-        // Every twentieth case has very many partitions, every seventh more than a little data.
+        // Every twentieth case has very many partitions, others more than a little data.
         let partitions = match index % 20 {
             19 => PARTITIONS_MAX,
             0 => 1,
             _ => u32::try_from(rng.size(1, 3000)).expect("small"),
         };
-        let cells = if index % 7 == 3 { 200_000 } else { 4_000 };
-        let mut plan = Plan::random(rng, 10, cells);
+        let (columns_max, rows_max) = match index % 20 {
+            7 => (2, 400_000),
+            3 | 13 => (4, 60_000),
+            _ => (10, 6000),
+        };
+        let mut plan = Plan::random(rng, columns_max, rows_max);
+        if index % 20 == 11 || index % 20 == 12 {
+            // A few values that are larger than a chunk.
+            let data_type = rng.pick(&[DataType::Utf8, DataType::LargeBinary]).clone();
+            plan.columns.push(ColumnPlan {
+                value_bytes_max: 400_000,
+                ..ColumnPlan::plain(data_type, plan.columns.len() as u64)
+            });
+            plan.batch_rows = (0..rng.within(1, 4)).map(|_| rng.index(300)).collect();
+        }
         let placement = if rng.chance(50) {
             let shapes = [
                 IdShape::Uniform,
@@ -101,6 +116,13 @@ impl Case for ShuffleCase {
             }
             Placement::Hash(hashed)
         };
+        let mut budget_above_minimum =
+            *rng.pick(&[0, 0, 0, 1, 100_000, 1 << 20, 8 << 20, 256 << 20]);
+        if index % 20 == 7 {
+            // So many rows at the minimum that there are more runs than are merged at once.
+            plan.batch_rows.push(rng.index(200_000) + 200_000);
+            budget_above_minimum = rng.below(2) * 10_000;
+        }
         let codecs = [
             Codec::None,
             Codec::Lz4,
@@ -112,7 +134,7 @@ impl Case for ShuffleCase {
             partitions,
             placement,
             codec: *rng.pick(&codecs),
-            budget_above_minimum: *rng.pick(&[0, 0, 1, 100_000, 1 << 20, 8 << 20, 256 << 20]),
+            budget_above_minimum,
             spill_percent: *rng.pick(&[0, 0, 20, 100]),
             named: rng.chance(30),
             charge: *rng.pick(&[Charge::Ledger, Charge::Detached]),
@@ -316,7 +338,10 @@ impl ShuffleCase {
                 writer.spill().map_err(text("spill"))?;
             }
         }
-        writer.finish().map_err(text("finish"))
+        let progress = writer.canceller();
+        let output = writer.finish().map_err(text("finish"))?;
+        REACHED.note(&progress.progress());
+        Ok(output)
     }
 
     fn with_plan(&self, plan: Plan) -> Option<Self> {
@@ -362,6 +387,38 @@ impl From<Charge> for ChargeMode {
     }
 }
 
+/// What the cases of this process made the engine do: a property over cases that never spill says
+/// little.
+#[derive(Debug, Default)]
+pub struct Reached {
+    /// Cases that were written to the end.
+    pub cases: AtomicU64,
+    /// Rows.
+    pub rows: AtomicU64,
+    /// Cases with spills for want of memory.
+    pub pressure: AtomicU64,
+    /// Cases with forced spills that wrote something.
+    pub request: AtomicU64,
+    /// Cases with a row that did not fit a chunk.
+    pub oversized_row: AtomicU64,
+    /// Cases in which runs were merged before the end.
+    pub run_merges: AtomicU64,
+}
+
+impl Reached {
+    fn note(&self, progress: &WriteProgress) {
+        let count = |counter: &AtomicU64, some: u64| {
+            counter.fetch_add(u64::from(some > 0), Ordering::Relaxed);
+        };
+        count(&self.cases, 1);
+        self.rows.fetch_add(progress.rows, Ordering::Relaxed);
+        count(&self.pressure, progress.spills_pressure);
+        count(&self.request, progress.spills_request);
+        count(&self.oversized_row, progress.spills_oversized_row);
+        count(&self.run_merges, progress.run_merges);
+    }
+}
+
 /// One task alone in `ledger`.
 ///
 /// # Errors
@@ -375,6 +432,16 @@ pub fn admit(ledger: &MemoryLedger, minimum: u64) -> Result<TaskMemory, String> 
 fn text(call: &str) -> impl Fn(Error) -> String {
     move |error| format!("{call}: {error} [{:?}]", error.kind())
 }
+
+/// See [`Reached`].
+pub static REACHED: Reached = Reached {
+    cases: AtomicU64::new(0),
+    rows: AtomicU64::new(0),
+    pressure: AtomicU64::new(0),
+    request: AtomicU64::new(0),
+    oversized_row: AtomicU64::new(0),
+    run_merges: AtomicU64::new(0),
+};
 
 const PARTITIONS_MAX: u32 = 100_000;
 const READ_BUDGET: u64 = 64 << 20;

@@ -1,10 +1,12 @@
 //! Whatever goes in comes back: the same rows in the same partition in the same order, for random
 //! schemas, inputs, partition counts, codecs, budgets and spills, against the naive oracle.
 
+use std::sync::atomic::Ordering;
+
 use arrow_schema::DataType;
 use bywash::minimum_budget;
 use bywash::{AttemptId, ChargeMode, Codec, ErrorKind, MapId, MemoryLedger, ShuffleWriter};
-use bywash_tests::case::{Charge, IdShape, Placement, ShuffleCase, admit};
+use bywash_tests::case::{Charge, IdShape, Placement, REACHED, Reached, ShuffleCase, admit};
 use bywash_tests::generate::{ColumnPlan, Plan, all_types};
 use bywash_tests::search::{Case, run_cases};
 use bywash_tests::seed::run_seed;
@@ -13,6 +15,24 @@ use bywash_tests::seed::run_seed;
 fn random_shuffles_equal_the_oracle() {
     let cases = std::env::var("BYWASH_CASES").map_or(200, |text| text.parse().unwrap());
     run_cases::<ShuffleCase>("shuffle_oracle", run_seed(), 0..cases, 2);
+    println!("{REACHED:?}");
+    if cases >= 200 {
+        let Reached {
+            pressure,
+            request,
+            oversized_row,
+            run_merges,
+            ..
+        } = &REACHED;
+        for (what, count) in [
+            ("spills for want of memory", pressure),
+            ("forced spills", request),
+            ("rows larger than a chunk", oversized_row),
+            ("merges of runs before the end", run_merges),
+        ] {
+            assert!(count.load(Ordering::Relaxed) > 0, "no case had {what}");
+        }
+    }
 }
 
 /// Every type alone and all together, several spills, at the minimum.

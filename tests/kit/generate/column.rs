@@ -230,10 +230,11 @@ fn strings<O: ArrowNativeType>(
 }
 
 fn one_string(rng: &mut Rng, value_bytes_max: usize, content: Content) -> Vec<u8> {
-    // Most are short; one in about two hundred is as long as it may be.
+    // Most are short; one in a hundred is about as long as it may be.
     let length = match rng.below(200) {
         0 => value_bytes_max,
-        1..40 => 0,
+        1 => value_bytes_max / 2 + rng.index(value_bytes_max / 2 + 1),
+        2..40 => 0,
         _ => rng.size(0, value_bytes_max.min(60)),
     };
     match content {

@@ -41,12 +41,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// At most `columns_max` columns and about `cells_max` values in all.
-    pub fn random(rng: &mut Rng, columns_max: usize, cells_max: usize) -> Self {
+    /// At most `columns_max` columns and `rows_max` rows.
+    pub fn random(rng: &mut Rng, columns_max: usize, rows_max: usize) -> Self {
         let columns: Vec<ColumnPlan> = (0..rng.size(0, columns_max) as u64)
             .map(|label| ColumnPlan::random(rng, random_type, label))
             .collect();
-        let rows = rng.size(0, cells_max / columns.len().max(1));
+        let rows = if rng.chance(30) {
+            rng.size(0, rows_max)
+        } else {
+            rng.index(rows_max + 1)
+        };
         let batches = rng.size(0, 12);
         let mut batch_rows: Vec<usize> = match batches {
             0 => vec![],
