@@ -116,7 +116,7 @@ mod tests {
             if self.0 == 0 {
                 vec![]
             } else {
-                vec![Self(self.0 / 2), Self(self.0 - 1)]
+                vec![Self(self.0 / 2), Self(self.0 * 7 / 8), Self(self.0 - 1)]
             }
         }
     }

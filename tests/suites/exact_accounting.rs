@@ -245,6 +245,7 @@ fn compare(event: Event) {
     let slack = slack + i64::try_from(others).unwrap();
     let excursion = event.excursion(live);
     EXCURSIONS.note(excursion, slack);
+    EXCURSIONS.counted.fetch_max(event.after, Ordering::Relaxed);
     // Two figures cannot be read at one instant while other threads move them.
     if others == 0 && (live > granted || granted > capacity) {
         DISORDER.fetch_add(1, Ordering::Relaxed);
@@ -257,6 +258,7 @@ struct Excursions {
     below: AtomicI64,
     largest_above: AtomicI64,
     largest_below: AtomicI64,
+    counted: AtomicU64,
 }
 
 impl Excursions {
@@ -290,7 +292,8 @@ impl Excursions {
     fn report(&self, label: &str) -> String {
         let above = self.largest_above.swap(0, Ordering::Relaxed);
         let below = self.largest_below.swap(0, Ordering::Relaxed);
-        format!("{label}: {above} above, {below} below\n")
+        let counted = self.counted.swap(0, Ordering::Relaxed);
+        format!("{label}: {above} above, {below} below, of up to {counted} counted\n")
     }
 }
 
@@ -334,6 +337,7 @@ static EXCURSIONS: Excursions = Excursions {
     below: AtomicI64::new(0),
     largest_above: AtomicI64::new(0),
     largest_below: AtomicI64::new(0),
+    counted: AtomicU64::new(0),
 };
 const ALLOWED: i64 = 1 << 20;
 const READ_BUDGET: u64 = 64 << 20;

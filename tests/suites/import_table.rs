@@ -3,7 +3,10 @@
 //! Who may use whom is what keeps each crate usable alone: core without an operating system, spill
 //! without a network, the library without an engine or Parquet.
 
-#![expect(clippy::unwrap_used, reason = "a broken manifest should stop the test where it is read")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a broken manifest should stop the test where it is read"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,21 +19,49 @@ const TABLE: &[(&str, &[&str])] = &[
     (
         "bywash-core",
         &[
-            "arrow-array", "arrow-buffer", "arrow-data", "arrow-schema", "bytemuck", "crc32c", "half",
-            "libc", "lz4_flex", "twox-hash", "zstd-sys",
+            "arrow-array",
+            "arrow-buffer",
+            "arrow-data",
+            "arrow-schema",
+            "bytemuck",
+            "crc32c",
+            "half",
+            "libc",
+            "lz4_flex",
+            "twox-hash",
+            "zstd-sys",
         ],
     ),
     (
         "bywash-spill",
-        &["arrow-array", "arrow-schema", "bytemuck", "bywash-core", "crc32c", "rustix"],
+        &[
+            "arrow-array",
+            "arrow-schema",
+            "bytemuck",
+            "bywash-core",
+            "crc32c",
+            "rustix",
+        ],
     ),
     ("bywash", &["bywash-core", "bywash-spill"]),
     (
         "bywash-cli",
         &[
-            "arrow-array", "arrow-cast", "arrow-schema", "arrow-select", "bywash", "clap",
-            "indicatif", "libc", "parquet", "serde", "serde_json", "tempfile", "tpchgen",
-            "tpchgen-arrow", "twox-hash",
+            "arrow-array",
+            "arrow-cast",
+            "arrow-schema",
+            "arrow-select",
+            "bywash",
+            "clap",
+            "indicatif",
+            "libc",
+            "parquet",
+            "serde",
+            "serde_json",
+            "tempfile",
+            "tpchgen",
+            "tpchgen-arrow",
+            "twox-hash",
         ],
     ),
 ];
@@ -48,7 +79,10 @@ fn crates_import_only_what_the_table_allows() {
         let published = package["publish"].is_null();
         assert_eq!(published, !UNPUBLISHED.contains(&name), "{name}: publish");
         let Some((_, allowed)) = TABLE.iter().find(|(crate_name, _)| *crate_name == name) else {
-            assert!(UNPUBLISHED.contains(&name), "{name} is not in the table: add it there");
+            assert!(
+                UNPUBLISHED.contains(&name),
+                "{name} is not in the table: add it there"
+            );
             continue;
         };
         for dependency in package["dependencies"].as_array().unwrap() {
@@ -56,11 +90,17 @@ fn crates_import_only_what_the_table_allows() {
                 continue;
             }
             let dependency = dependency["name"].as_str().unwrap();
-            assert!(allowed.contains(&dependency), "{name} may not use {dependency}");
+            assert!(
+                allowed.contains(&dependency),
+                "{name} may not use {dependency}"
+            );
         }
     }
     for (name, _) in TABLE {
-        assert!(seen.contains(name), "{name} is in the table and not in the workspace");
+        assert!(
+            seen.contains(name),
+            "{name} is in the table and not in the workspace"
+        );
     }
 }
 
@@ -72,7 +112,10 @@ fn one_arrow_major_is_in_the_tree() {
         let name = package["name"].as_str().unwrap();
         if name == "parquet" || name == "arrow" || name.starts_with("arrow-") {
             let version = package["version"].as_str().unwrap();
-            majors.entry("arrow").or_default().insert(version.split('.').next().unwrap());
+            majors
+                .entry("arrow")
+                .or_default()
+                .insert(version.split('.').next().unwrap());
         }
     }
     assert_eq!(majors["arrow"].len(), 1, "{majors:?}");
@@ -86,6 +129,10 @@ fn metadata(arguments: &[&str]) -> Value {
         .current_dir(root)
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).unwrap()
 }

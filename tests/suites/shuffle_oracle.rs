@@ -1,5 +1,6 @@
 //! Whatever goes in comes back: the same rows in the same partition in the same order, for random
 //! schemas, inputs, partition counts, codecs, budgets and spills, against the naive oracle.
+#![expect(clippy::print_stdout, reason = "a test prints its figures")]
 
 use std::sync::atomic::Ordering;
 
