@@ -5,7 +5,7 @@
     reason = "a test prints its figures and fails by panicking"
 )]
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrow_schema::DataType;
 use bywash::{AttemptId, Codec, MapId, MemoryLedger, ShuffleWriter, minimum_budget};
@@ -68,6 +68,7 @@ fn the_same_rows_in_the_same_order_with_memory_taken_back_at_random_moments() {
         .unwrap();
         let progress = writer.canceller();
         let written = AtomicBool::new(false);
+        let asked = AtomicU64::new(0);
         let output = std::thread::scope(|scope| {
             scope.spawn(|| {
                 let mut rng = Rng::labelled(run_seed(), &[run]);
@@ -76,14 +77,21 @@ fn the_same_rows_in_the_same_order_with_memory_taken_back_at_random_moments() {
                         std::hint::spin_loop();
                     }
                     ledger.reclaim(rng.size(1, 64 << 20) as u64);
+                    asked.fetch_add(1, Ordering::Relaxed);
                 }
             });
-            let written_all = input
-                .batches
-                .iter()
-                .zip(&input.ids)
-                .try_for_each(|(batch, ids)| writer.write_with_ids(batch, ids));
-            let output = written_all.and_then(|()| writer.finish());
+            let mut write_all = || {
+                for (batch, ids) in input.batches.iter().zip(&input.ids) {
+                    writer.write_with_ids(batch, ids)?;
+                    // However threads are scheduled, some moments lie between two writes.
+                    let before = asked.load(Ordering::Relaxed);
+                    while asked.load(Ordering::Relaxed) == before {
+                        std::thread::yield_now();
+                    }
+                }
+                Ok::<(), bywash::Error>(())
+            };
+            let output = write_all().and_then(|()| writer.finish());
             written.store(true, Ordering::Relaxed);
             output.unwrap()
         });
