@@ -88,10 +88,10 @@ impl ShuffleWriter {
     /// Takes the rows of a batch of the writer's schema.
     ///
     /// # Errors
-    /// `InvalidArgument` for another schema (nothing is taken then); `Cancelled`; spill errors.
-    /// After an error other than `InvalidArgument` the writer answers `Poisoned`.
+    /// `InvalidArgument` for another schema: nothing is taken and the writer goes on. After
+    /// `Cancelled`, a spill error or offsets that point outside their data it answers `Poisoned`.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.operate(|engine| engine.write(batch, None))
+        self.write_rows(batch, None)
     }
 
     /// As [`ShuffleWriter::write`], with a partition id for each row.
@@ -99,7 +99,7 @@ impl ShuffleWriter {
     /// # Errors
     /// As [`ShuffleWriter::write`]; `InvalidArgument` also for ids out of range.
     pub fn write_with_ids(&mut self, batch: &RecordBatch, ids: &[u32]) -> Result<()> {
-        self.operate(|engine| engine.write(batch, Some(ids)))
+        self.write_rows(batch, Some(ids))
     }
 
     /// Spills what is sorted; returns the bytes given back.
@@ -143,20 +143,32 @@ impl ShuffleWriter {
         }
     }
 
-    fn operate<T>(&self, work: impl FnOnce(&mut Engine) -> Result<T>) -> Result<T> {
-        let mut state = self.shared.lock();
-        let State::Open(engine) = &mut *state else {
-            let error = std::mem::replace(&mut *state, State::Finished).into_error();
-            *state = State::Failed(error.kind());
-            return Err(error);
-        };
-        let outcome = work(engine).and_then(|value| engine.answer_reclaim().map(|()| value));
-        if let Err(error) = &outcome
-            && error.kind() != ErrorKind::InvalidArgument
-        {
-            *state = State::Failed(error.kind());
+    fn write_rows(&self, batch: &RecordBatch, ids: Option<&[u32]>) -> Result<()> {
+        self.with_engine(|engine| engine.check(batch, ids))?;
+        self.operate(|engine| engine.write(batch, ids))
+    }
+
+    /// Does a step after which, if it fails, nobody knows what was written.
+    fn operate<T>(&self, step: impl FnOnce(&mut Engine) -> Result<T>) -> Result<T> {
+        let outcome = self.with_engine(|engine| {
+            let value = step(engine)?;
+            engine.answer_reclaim()?;
+            Ok(value)
+        });
+        if let Err(error) = &outcome {
+            *self.shared.lock() = State::Failed(error.kind());
         }
         outcome
+    }
+
+    fn with_engine<T>(&self, work: impl FnOnce(&mut Engine) -> Result<T>) -> Result<T> {
+        let mut state = self.shared.lock();
+        if let State::Open(engine) = &mut *state {
+            return work(engine);
+        }
+        let error = std::mem::replace(&mut *state, State::Finished).into_error();
+        *state = State::Failed(error.kind());
+        Err(error)
     }
 }
 
