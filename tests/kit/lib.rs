@@ -1,3 +1,30 @@
-//! The kit of the cross-crate suites.
+//! The kit of the cross-crate suites: generators, a naive oracle, a counting and refusing
+//! allocator, kernel memory limits, child processes and the one seed.
+//!
+//! Only [`case`], [`dirs`] and [`faults`] use the code under test: they drive it.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::missing_panics_doc,
+    reason = "a test kit reports by printing and fails by panicking"
+)]
 
+pub mod alloc;
+pub mod case;
+pub mod cgroup;
+pub mod child;
+pub mod dirs;
 pub mod faults;
+pub mod generate;
+pub mod oracle;
+pub mod search;
+pub mod seed;
+pub mod spark_hash;
+
+/// Prints why a test did not run, so that it cannot be taken for one that passed.
+pub fn skipped(test: &str, why: &str) {
+    println!("SKIPPED: {test}: {why}");
+    eprintln!("SKIPPED: {test}: {why}");
+}

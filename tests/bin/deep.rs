@@ -1,0 +1,51 @@
+//! The long runs of the property suites: `deep SUITE [--seed N] [--cases N] [--from N]`.
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program")]
+
+use std::process::ExitCode;
+
+use bywash_tests::case::ShuffleCase;
+use bywash_tests::{search, seed};
+
+fn main() -> ExitCode {
+    match run(std::env::args().skip(1)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}\nusage: deep SUITE [--seed N] [--cases N] [--from N]");
+            eprintln!("suites: shuffle-oracle (20000 cases)");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
+    let (mut suite, mut chosen, mut cases, mut from) = (None, None, CASES, 0);
+    while let Some(argument) = arguments.next() {
+        let mut number = || {
+            let value = arguments
+                .next()
+                .ok_or(format!("{argument} needs a number"))?;
+            seed::parse(&value).ok_or(format!("{argument} needs a number, not {value}"))
+        };
+        match argument.as_str() {
+            "--" => {}
+            "--seed" => chosen = Some(number()?),
+            "--cases" => cases = number()?,
+            "--from" => from = number()?,
+            _ if suite.is_none() && !argument.starts_with('-') => suite = Some(argument),
+            _ => return Err(format!("what is {argument}?")),
+        }
+    }
+    let chosen = chosen.unwrap_or_else(seed::run_seed);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    match suite.as_deref() {
+        Some("shuffle-oracle") => {
+            search::run_cases::<ShuffleCase>("shuffle-oracle", chosen, from..from + cases, threads);
+            println!("shuffle-oracle: {cases} cases passed");
+            Ok(())
+        }
+        Some(other) => Err(format!("no suite {other}")),
+        None => Err("which suite?".to_owned()),
+    }
+}
+
+const CASES: u64 = 20_000;

@@ -1,0 +1,123 @@
+//! The demo's shuffle alone in a kernel memory limit of its budget and 64 MiB ends verified.
+//!
+//! The stages of `bywash demo` run one by one, so that only the shuffle is limited. The scale factor
+//! is 2 in a release build and less in a slow one; `BYWASH_SCALE_FACTOR` overrides it and
+//! `BYWASH_PROGRAM` names the program (else it is built).
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bywash_tests::{cgroup, child, skipped};
+
+const OVERHEAD: u64 = 64 << 20;
+
+#[test]
+fn a_shuffle_stays_within_its_budget_and_the_overhead() {
+    const NAME: &str = "a_shuffle_stays_within_its_budget_and_the_overhead";
+    if let Err(why) = cgroup::run_limited(OVERHEAD, Path::new("true"), &[], &[]) {
+        return skipped(NAME, &why);
+    }
+    let default = if cfg!(debug_assertions) { "0.2" } else { "2" };
+    let scale_factor = std::env::var("BYWASH_SCALE_FACTOR").unwrap_or_else(|_| default.to_owned());
+    println!("scale factor {scale_factor}");
+    let program = program();
+    // Spills on a memory-backed filesystem would be charged as memory.
+    let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let generated = root.path().join("input");
+    run(
+        &program,
+        &[
+            "demo-generate",
+            "--scale-factor",
+            &scale_factor,
+            "--files",
+            "2",
+            "--out",
+            text(&generated),
+        ],
+    );
+    let mut inputs: Vec<PathBuf> = std::fs::read_dir(&generated)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    inputs.sort();
+
+    for mebibytes in [32u64, 64, 256] {
+        for tasks in ["1", "2"] {
+            let out = root.path().join(format!("out-{mebibytes}-{tasks}"));
+            let spill = root.path().join("spill");
+            let memory = format!("{mebibytes}MiB");
+            let mut arguments = vec![
+                "shuffle",
+                "--by",
+                "l_orderkey",
+                "--partitions",
+                "200",
+                "--memory",
+                &memory,
+                "--codec",
+                "lz4",
+                "--tasks",
+                tasks,
+                "--json",
+                "--dir",
+                text(&spill),
+                "--out",
+                text(&out),
+            ];
+            arguments.extend(inputs.iter().map(|path| text(path)));
+            let limit = (mebibytes << 20) + OVERHEAD;
+            let limited = cgroup::run_limited(limit, &program, &arguments, &[]).unwrap();
+            println!(
+                "{memory}, {tasks} tasks: peak {:?}, {} times at the limit, {} killed\n{}",
+                limited.peak_bytes,
+                limited.limit_hits,
+                limited.oom_kills,
+                String::from_utf8_lossy(&limited.output.stdout),
+            );
+            assert!(
+                limited.output.status.success() && limited.oom_kills == 0,
+                "{memory}, {tasks} tasks: {limited:?}"
+            );
+            let mut verify = vec!["demo-verify", text(&out)];
+            verify.extend(inputs.iter().map(|path| text(path)));
+            run(&program, &verify);
+            std::fs::remove_dir_all(&out).unwrap();
+        }
+    }
+}
+
+/// Runs a stage outside of any limit.
+fn run(program: &Path, arguments: &[&str]) {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// The program, built in the profile of this test.
+fn program() -> PathBuf {
+    if let Some(path) = std::env::var_os("BYWASH_PROGRAM") {
+        return path.into();
+    }
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "-p", "bywash-cli", "--bin", "bywash"]);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    let status = build
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .unwrap();
+    assert!(status.success(), "the program builds");
+    // This test is in target/PROFILE/deps.
+    let profile = child::executable().ancestors().nth(2).unwrap().to_owned();
+    profile.join("bywash")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}

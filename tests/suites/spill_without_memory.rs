@@ -1,0 +1,178 @@
+//! A spill, a merge of runs and a finish need no memory: they run with every allocation and
+//! anonymous mapping of their thread refused, also when the storage fails under them.
+//!
+//! Each scenario is a child process, since Rust aborts where an allocation is refused; the child
+//! prints the place first.
+
+use std::sync::Arc;
+
+use arrow_schema::DataType;
+use bywash::{
+    AttemptId, Codec, FsStore, MapId, MemoryLedger, ShuffleWriter, SpillOptions, Store,
+    minimum_budget,
+};
+use bywash_tests::alloc::{self, Refusals};
+use bywash_tests::case::{Charge, IdShape, Input, Placement, ShuffleCase, admit};
+use bywash_tests::child;
+use bywash_tests::dirs::Dirs;
+use bywash_tests::faults::{Fault, FaultStore, Repeat};
+use bywash_tests::generate::{ColumnPlan, Plan};
+use bywash_tests::seed::run_seed;
+
+bywash_tests::install_counting_allocator!();
+
+const CHILD: &str = "child";
+const KINDS: [(&str, Fault); 3] = [
+    ("error", Fault::IO),
+    ("full", Fault::NO_SPACE),
+    ("short", Fault::SHORT),
+];
+
+#[test]
+fn a_spill_a_merge_and_a_finish_need_no_memory() {
+    for files in ["unnamed", "named"] {
+        child::run(CHILD, &format!("{files} none"));
+    }
+}
+
+#[test]
+fn nor_do_they_when_the_storage_fails() {
+    for files in ["unnamed", "named"] {
+        for (kind, _) in KINDS {
+            child::run(CHILD, &format!("{files} {kind}"));
+        }
+    }
+}
+
+#[test]
+fn child() {
+    let Some(argument) = child::argument() else {
+        return;
+    };
+    let (files, kind) = argument.split_once(' ').unwrap();
+    let named = files == "named";
+    let kind = KINDS
+        .iter()
+        .find(|(name, _)| *name == kind)
+        .map(|(_, fault)| *fault);
+    for codec in [Codec::Lz4, Codec::Zstd { level: 1 }] {
+        let input = input(codec);
+        let Some(fault) = kind else {
+            // Enough spills for runs to be merged into one before the end.
+            scenario(&input, named, 150, None);
+            continue;
+        };
+        for target in [Target::Spill, Target::Finish] {
+            let mut at = 0;
+            while scenario(&input, named, 3, Some((target, at, fault))) {
+                at += 1;
+            }
+            assert!(at > 0, "{target:?} has no storage operation");
+            println!("{argument} {codec}: {target:?} failed at each of {at} operations");
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Spill,
+    Finish,
+}
+
+/// Returns whether the fault happened: if not, the call has no operation of that number.
+fn scenario(
+    input: &Input,
+    named: bool,
+    spills: usize,
+    fault: Option<(Target, u64, Fault)>,
+) -> bool {
+    let store = Arc::new(FaultStore::new(Arc::new(FsStore::new())));
+    let options = SpillOptions {
+        named,
+        ..SpillOptions::default()
+    };
+    let dirs = Dirs::with_store(Arc::clone(&store) as Arc<dyn Store>, options);
+    let minimum = minimum_budget(&input.spec, 1).unwrap();
+    let ledger = MemoryLedger::new(minimum + (4 << 20));
+    let task = admit(&ledger, minimum).unwrap();
+    let (map, attempt) = (MapId(0), AttemptId(0));
+    let mut writer =
+        ShuffleWriter::new(&input.spec, &task, &dirs.spill, &dirs.out, map, attempt).unwrap();
+    let arm = |target: Target| match fault {
+        Some((chosen, at, fault)) if chosen == target => store.arm(at, fault, Repeat::Once),
+        _ => store.disarm(),
+    };
+
+    // The first write warms up what is made once in a thread.
+    for index in 0..spills {
+        let at = index % input.batches.len();
+        writer
+            .write_with_ids(&input.batches[at], &input.ids[at])
+            .unwrap();
+        arm(Target::Spill);
+        let (result, refusals) = alloc::refuse(|| writer.spill());
+        none_refused("spill", refusals);
+        match result {
+            Ok(bytes) => assert!(bytes > 0, "a spill gives something back"),
+            Err(error) => {
+                assert!(store.fired().is_some(), "{error}");
+                drop(writer);
+                return true;
+            }
+        }
+        if fault.is_some_and(|(target, ..)| target == Target::Spill) {
+            // Left for another directory or tried again: the fault did no harm.
+            return store.fired().is_some();
+        }
+    }
+    let at = spills % input.batches.len();
+    writer
+        .write_with_ids(&input.batches[at], &input.ids[at])
+        .unwrap();
+    arm(Target::Finish);
+    let (result, refusals) = alloc::refuse(|| writer.finish());
+    none_refused("finish", refusals);
+    let fired = store.fired().is_some();
+    match result {
+        Ok(output) => {
+            let rows: usize = (0..=spills)
+                .map(|index| input.ids[index % input.ids.len()].len())
+                .sum();
+            assert_eq!(output.total_rows(), rows as u64);
+        }
+        Err(error) => assert!(fired, "{error}"),
+    }
+    fired
+}
+
+fn none_refused(what: &str, refusals: Refusals) {
+    assert_eq!(refusals, Refusals::default(), "a {what} asked for memory");
+}
+
+fn input(codec: Codec) -> Input {
+    let types = [
+        DataType::Int64,
+        DataType::Utf8,
+        DataType::Boolean,
+        DataType::Decimal128(20, 2),
+    ];
+    let columns = (0..)
+        .zip(types)
+        .map(|(label, t)| ColumnPlan::plain(t, label));
+    let case = ShuffleCase {
+        plan: Plan {
+            seed: run_seed(),
+            columns: columns.collect(),
+            batch_rows: vec![3000, 500, 4000],
+            metadata: false,
+        },
+        partitions: 50,
+        placement: Placement::Ids(IdShape::Skewed),
+        codec,
+        budget_above_minimum: 0,
+        spill_percent: 0,
+        named: false,
+        charge: Charge::Ledger,
+    };
+    case.input()
+}
