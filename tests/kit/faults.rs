@@ -207,6 +207,8 @@ impl FaultStore {
         plan.fired.get_or_insert(op);
         match fault {
             Fault::Kill => die(),
+            // A second panic would end the process.
+            Fault::Panic if std::thread::panicking() => None,
             Fault::Panic => {
                 drop(plan);
                 panic!("a store panics at {op:?}");
@@ -232,6 +234,9 @@ impl FaultStore {
     ) -> Result<T> {
         let fault = self.begin(op, place);
         if self.lacking.contains(&op) {
+            if fault == Some(Fault::KillAfter) {
+                die();
+            }
             return Err(LACKING.at(place));
         }
         match fault {

@@ -6,9 +6,11 @@
 #![expect(clippy::print_stdout, reason = "a test suite")]
 
 use std::fmt::Display;
+use std::process::Command;
 
+use bywash_tests::child;
 use bywash_tests::seed::run_seed;
-use bywash_tests::storage::{Points, Variant, Workload, failing, quotas};
+use bywash_tests::storage::{Points, Variant, Workload, beside, failing, killed, quotas, racing};
 
 #[test]
 fn every_operation_failing_of_an_attempt() {
@@ -54,6 +56,78 @@ fn every_step_of_a_quota() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn killed_at_every_operation() {
+    for (workload, variants) in [
+        (Workload::tiny(), &Variant::ONE_DIR[..]),
+        (Workload::several(), &Variant::ONE_DIR[1..4]),
+        (Workload::merging(), &Variant::ONE_DIR[..2]),
+    ] {
+        for &variant in variants {
+            let points = process_points(&workload);
+            let covered = killed::everywhere(&workload, variant, points, &command);
+            report("killed", &workload, variant, &covered);
+        }
+    }
+}
+
+#[test]
+fn a_sweep_beside_a_live_writer_takes_nothing() {
+    for workload in Workload::all() {
+        for &variant in &Variant::ONE_DIR[1..] {
+            let points = process_points(&workload);
+            let covered = beside::everywhere(&workload, variant, points, &command);
+            report("sweep beside", &workload, variant, &covered);
+        }
+    }
+}
+
+#[test]
+fn two_attempts_one_paused_or_failing_at_every_operation() {
+    let workload = Workload::tiny();
+    for variant in Variant::ONE_DIR {
+        let covered = racing::one_paused(&workload, variant, Points::Every);
+        report("racing, one paused", &workload, variant, &covered);
+        for late in [false, true] {
+            let covered = racing::one_failing(&workload, variant, Points::Every, late);
+            report("racing, one failing", &workload, variant, &covered);
+        }
+    }
+}
+
+#[test]
+fn two_attempts_one_killed_at_every_operation() {
+    let workload = Workload::tiny();
+    for variant in [Variant::PLAIN, Variant::ONE_DIR[3], Variant::ONE_DIR[4]] {
+        for late in [false, true] {
+            let covered = racing::one_killed(&workload, variant, Points::Every, late, &command);
+            report("racing, one killed", &workload, variant, &covered);
+        }
+    }
+}
+
+/// Not a test of its own: what the others run in a second process.
+#[test]
+fn child() {
+    match child::argument() {
+        None => {}
+        Some(argument) if beside::is_for_child(&argument) => beside::child(),
+        Some(argument) => killed::child(&argument),
+    }
+}
+
+fn command(argument: &str) -> Command {
+    child::command("child", argument)
+}
+
+/// As [`points`], fewer where each takes a process.
+fn process_points(workload: &Workload) -> Points {
+    match points(workload) {
+        Points::OfEachKind { seed, .. } => Points::OfEachKind { most: 2, seed },
+        every => every,
     }
 }
 

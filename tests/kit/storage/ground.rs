@@ -47,6 +47,24 @@ impl Variant {
         }
     }
 
+    /// It as a number, for another process.
+    pub fn number(self) -> usize {
+        let one_dir = Self {
+            spill_dirs: 1,
+            ..self
+        };
+        let found = Self::ONE_DIR.iter().position(|variant| *variant == one_dir);
+        found.expect("a variant that is listed") * 2 + self.spill_dirs - 1
+    }
+
+    /// The other way round.
+    pub fn of_number(number: usize) -> Self {
+        Self {
+            spill_dirs: number % 2 + 1,
+            ..Self::ONE_DIR[number / 2]
+        }
+    }
+
     /// The same with two spill directories.
     #[must_use]
     pub const fn with_two_dirs(self) -> Self {
@@ -101,6 +119,11 @@ impl Ground {
             variant,
             _root: None,
         }
+    }
+
+    /// What filesystem it is on.
+    pub const fn variant(&self) -> Variant {
+        self.variant
     }
 
     /// The root.
@@ -160,6 +183,16 @@ impl Ground {
     /// Whether the output is there. Panics unless it is whole or absent.
     pub fn committed(&self, workload: &Workload) -> bool {
         self.output(|output| workload.check(output)).is_some()
+    }
+
+    /// Whose output is there. Panics unless it is whole or absent.
+    pub fn committed_by(&self, workload: &Workload) -> Option<u64> {
+        let mut attempt = None;
+        self.output(|output| {
+            attempt = Some(output.attempt().0);
+            workload.check(output)
+        });
+        attempt
     }
 
     /// What is left beside the output if it is there: of an attempt that is over nothing may be.

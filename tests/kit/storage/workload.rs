@@ -75,7 +75,18 @@ impl Workload {
         rows.finish(false)
     }
 
-    /// All of them.
+    /// A budget that needs no spill: chunks pile up in memory, and are there to be reclaimed.
+    pub fn roomy() -> Self {
+        let mut rows = Rows::new("roomy", 3, Codec::None);
+        for _ in 0..5 {
+            rows.write(&[SHORT; 2500]);
+        }
+        let mut workload = rows.finish(true);
+        workload.budget += 512 << 10;
+        workload
+    }
+
+    /// All at the least budget.
     pub fn all() -> [Self; 3] {
         [Self::tiny(), Self::several(), Self::merging()]
     }
