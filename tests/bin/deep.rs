@@ -23,8 +23,8 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
         let mut number = || {
             let value = arguments
                 .next()
-                .ok_or(format!("{argument} needs a number"))?;
-            seed::parse(&value).ok_or(format!("{argument} needs a number, not {value}"))
+                .ok_or_else(|| format!("{argument} needs a number"))?;
+            seed::parse(&value).ok_or_else(|| format!("{argument} needs a number, not {value}"))
         };
         match argument.as_str() {
             "--" => {}

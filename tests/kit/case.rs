@@ -344,10 +344,9 @@ impl IdShape {
         };
         (0..rows)
             .map(|row| match self {
-                Self::Uniform => below(rng, partitions),
                 Self::Last => partitions - 1,
                 Self::Skewed if rng.chance(90) => below(rng, few),
-                Self::Skewed => below(rng, partitions),
+                Self::Skewed | Self::Uniform => below(rng, partitions),
                 Self::Runs => u32::try_from(row * partitions as usize / rows).expect("below"),
             })
             .collect()

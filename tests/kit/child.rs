@@ -40,24 +40,35 @@ pub fn run(test: &str, argument: &str) -> String {
     out.into_owned()
 }
 
-/// The functions behind the offsets of a `REFUSED` line, where `addr2line` is there.
+/// The functions behind the offsets of the last few `REFUSED` lines, where `addr2line` is there.
 pub fn named(text: &str) -> String {
-    let Some(line) = text.lines().find(|line| line.starts_with("REFUSED")) else {
-        return String::new();
-    };
-    let offsets = line
-        .split_whitespace()
-        .filter(|word| word.starts_with("0x"))
-        .skip(1);
-    let output = Command::new("addr2line")
-        .args(["-f", "-C", "-i", "-p", "-e"])
-        .arg(executable())
-        .args(offsets)
-        .output();
-    output.map_or_else(
-        |error| format!("addr2line: {error}"),
-        |output| String::from_utf8_lossy(&output.stdout).into_owned(),
-    )
+    let mut names = String::new();
+    let refused = text
+        .lines()
+        .rev()
+        .filter(|line| line.starts_with("REFUSED"));
+    for line in refused.take(3) {
+        let offsets = line
+            .split_whitespace()
+            .filter(|word| word.starts_with("0x"))
+            .skip(1);
+        let output = Command::new("addr2line")
+            .args(["-f", "-C", "-i", "-p", "-e"])
+            .arg(executable())
+            .args(offsets)
+            .output();
+        match output {
+            Ok(output) => {
+                let found = String::from_utf8_lossy(&output.stdout);
+                // What lies above the test itself is the harness.
+                let ours = found.lines().take_while(|line| !line.contains("FnOnce"));
+                names.push_str(&ours.collect::<Vec<_>>().join("\n"));
+                names.push_str("\n\n");
+            }
+            Err(error) => return format!("addr2line: {error}"),
+        }
+    }
+    names
 }
 
 /// The environment variable that carries [`argument`].

@@ -24,12 +24,7 @@ impl Dirs {
 
     /// On `store`.
     pub fn with_store(store: Arc<dyn Store>, options: SpillOptions) -> Self {
-        // Not on a memory-backed filesystem where it can be helped: the space counts as memory.
-        let root = match option_env!("CARGO_TARGET_TMPDIR") {
-            Some(dir) if Path::new(dir).is_dir() => tempfile::tempdir_in(dir),
-            _ => tempfile::tempdir(),
-        }
-        .expect("a temporary directory");
+        let root = tempfile::tempdir().expect("a temporary directory");
         let path = root.path().join("out");
         let spills = [root.path().join("spill")];
         let spill =

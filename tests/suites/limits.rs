@@ -1,5 +1,9 @@
 //! Limits that are promised in figures: the minimum budget of a known table, and rows far larger
 //! than the budget of their writer.
+#![expect(
+    clippy::print_stdout,
+    reason = "a test prints its figures and fails by panicking"
+)]
 
 use std::sync::Arc;
 
@@ -69,7 +73,7 @@ fn a_huge_row_is_written_in_little_memory_and_read_with_enough() {
         let reader = admit(&small, 0).unwrap();
         let error = output
             .read(1, &reader, ChargeMode::Ledger)
-            .and_then(|batches| batches.collect::<Result<Vec<_>, _>>())
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .expect_err("64 MiB do not hold the row");
         assert_eq!(error.kind(), ErrorKind::MemoryLimit, "{error}");
         let row = error.figure(Figure::RowBytes).expect("the row's size");

@@ -5,7 +5,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test fails by panicking"
+    reason = "a test prints its figures and fails by panicking"
 )]
 
 use std::collections::BTreeSet;

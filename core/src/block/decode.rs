@@ -354,7 +354,10 @@ impl BlockDecoder {
         let mut columns = Vec::with_capacity(schema.fields().len());
         for (node, field) in self.layout.nodes().iter().zip(schema.fields()) {
             let mut data = ArrayData::builder(field.data_type().clone()).len(rows);
-            if let Some(part) = parts.next_if(|part| part.role == Role::Validity) {
+            // A column of nulls has no parts at all: the next validity is the next column's.
+            if node.physical != Physical::Null
+                && let Some(part) = parts.next_if(|part| part.role == Role::Validity)
+            {
                 data = data.null_bit_buffer(Some(buffer(&owner, part)?));
             }
             let values = buffers(node.physical, false);

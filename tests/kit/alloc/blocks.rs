@@ -3,6 +3,7 @@
 //! Open addressing with linear probing in shards, each behind a spin lock that is held for a few
 //! loads and stores and never across a call. Only tracked blocks are here.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, Ordering::Relaxed};
 
 /// Notes a block that the C library just handed out.
@@ -39,24 +40,20 @@ pub(super) fn remove(address: usize) -> Option<usize> {
     None
 }
 
-/// Forgets the block that holds `address`, however far inside; returns its size or 0.
-pub(super) fn remove_containing(address: usize) -> usize {
+/// Forgets the block that holds `address`, however far inside; returns where it is.
+pub(super) fn remove_containing(address: usize) -> Option<Range<usize>> {
     if let Some(size) = remove(address) {
-        return size;
+        return Some(address..address + size);
     }
-    for shard in &TABLE {
-        let locked = lock(&shard.lock);
-        let start = shard.slots.iter().find_map(|slot| {
+    let start = TABLE.iter().find_map(|shard| {
+        let _locked = lock(&shard.lock);
+        shard.slots.iter().find_map(|slot| {
             let start = slot.address.load(Relaxed);
             let end = start + slot.size.load(Relaxed);
             (start != 0 && (start..end).contains(&address)).then_some(start)
-        });
-        drop(locked);
-        if let Some(start) = start {
-            return remove(start).unwrap_or(0);
-        }
-    }
-    0
+        })
+    })?;
+    remove(start).map(|size| start..start + size)
 }
 
 struct Slot {
@@ -118,7 +115,7 @@ impl Drop for Locked {
 }
 
 const SHARD_BITS: u32 = 6;
-const SLOTS: usize = 1 << 14;
+const SLOTS: usize = 1 << 11;
 static TABLE: [Shard; 1 << SHARD_BITS] = [const {
     Shard {
         lock: AtomicBool::new(false),

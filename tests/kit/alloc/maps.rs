@@ -1,5 +1,6 @@
 //! The list of tracked anonymous mappings, which may be cut by unmapping a part.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use super::blocks::lock;
@@ -32,17 +33,16 @@ pub(super) fn remove(start: usize, length: usize) -> usize {
     removed
 }
 
-/// Forgets the mapping that holds `address`; returns its length or 0.
-pub(super) fn remove_containing(address: usize) -> usize {
+/// Forgets the mapping that holds `address`; returns where it is.
+pub(super) fn remove_containing(address: usize) -> Option<Range<usize>> {
     let _locked = lock(&LOCK);
-    for slot in &LIST {
+    LIST.iter().find_map(|slot| {
         let (from, to) = slot.range();
-        if (from..to).contains(&address) {
+        (from..to).contains(&address).then(|| {
             slot.set(0, 0);
-            return to - from;
-        }
-    }
-    0
+            from..to
+        })
+    })
 }
 
 /// `length` in whole pages.

@@ -15,6 +15,7 @@ mod maps;
 mod refuse;
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -81,14 +82,18 @@ pub fn set_hook(hook: fn(Event)) {
     assert!(HOOK.set(hook).is_ok(), "one hook in a process");
 }
 
-/// Stops counting the block or mapping that holds `address`: its owner is the caller now.
-/// Returns the bytes that are no longer counted.
-pub fn give_away(address: *const u8) -> u64 {
+/// Stops counting the block or mapping that holds `address`: its owner is the caller now. Returns
+/// the addresses that are no longer counted, if they were. Slow when `address` is not the first.
+pub fn give_away(address: *const u8) -> Option<Range<usize>> {
     let address = address.addr();
-    let heap = blocks::remove_containing(address) as u64;
-    let mapped = maps::remove_containing(address) as u64;
-    account(0, heap, 0, mapped);
-    heap + mapped
+    let found = blocks::remove_containing(address).inspect(|block| {
+        account(0, block.len() as u64, 0, 0);
+    });
+    found.or_else(|| {
+        maps::remove_containing(address).inspect(|mapping| {
+            account(0, 0, 0, mapping.len() as u64);
+        })
+    })
 }
 
 /// Panics unless this binary's allocations really pass through here.

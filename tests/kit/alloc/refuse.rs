@@ -19,7 +19,7 @@ pub struct Refusals {
 
 /// Runs `f` with every allocation of this thread refused; freeing is allowed.
 ///
-/// The first refusal is printed on the standard error with its return addresses, as offsets in the
+/// The first refusals are printed on the standard error with their return addresses, as offsets in the
 /// executable (`addr2line -f -e`), because the process may well abort right after.
 pub fn refuse<R>(f: impl FnOnce() -> R) -> (R, Refusals) {
     // The first backtrace of a process loads and allocates its unwinder.
@@ -59,6 +59,8 @@ pub(super) fn is_refused(bytes: usize) -> bool {
     seen.count += 1;
     if seen.count == 1 {
         seen.first_bytes = bytes;
+    }
+    if seen.count <= REPORTS_MAX {
         REFUSING.set(false); // Were the backtrace to allocate, it may.
         report(bytes);
         REFUSING.set(true);
@@ -113,6 +115,9 @@ unsafe extern "C" {
     /// Where the linker put the executable; only its address is used.
     static __executable_start: u8;
 }
+
+/// Refusals that are printed; the last of them may be what a process died of.
+const REPORTS_MAX: u64 = 6;
 
 thread_local! {
     static REFUSING: Cell<bool> = const { Cell::new(false) };

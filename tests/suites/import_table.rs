@@ -1,0 +1,91 @@
+//! The import table of ARCHITECTURE.md, checked against what cargo resolved.
+//!
+//! Who may use whom is what keeps each crate usable alone: core without an operating system, spill
+//! without a network, the library without an engine or Parquet.
+
+#![expect(clippy::unwrap_used, reason = "a broken manifest should stop the test where it is read")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The crates of the table and all they may depend on, development apart.
+const TABLE: &[(&str, &[&str])] = &[
+    (
+        "bywash-core",
+        &[
+            "arrow-array", "arrow-buffer", "arrow-data", "arrow-schema", "bytemuck", "crc32c", "half",
+            "libc", "lz4_flex", "twox-hash", "zstd-sys",
+        ],
+    ),
+    (
+        "bywash-spill",
+        &["arrow-array", "arrow-schema", "bytemuck", "bywash-core", "crc32c", "rustix"],
+    ),
+    ("bywash", &["bywash-core", "bywash-spill"]),
+    (
+        "bywash-cli",
+        &[
+            "arrow-array", "arrow-cast", "arrow-schema", "arrow-select", "bywash", "clap",
+            "indicatif", "libc", "parquet", "serde", "serde_json", "tempfile", "tpchgen",
+            "tpchgen-arrow", "twox-hash",
+        ],
+    ),
+];
+
+/// Crates that may depend on anything, and that nothing published may depend on.
+const UNPUBLISHED: &[&str] = &["bywash-tests", "bywash-benches", "bywash-fuzz"];
+
+#[test]
+fn crates_import_only_what_the_table_allows() {
+    let metadata = metadata(&["--no-deps"]);
+    let mut seen = BTreeSet::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap();
+        seen.insert(name);
+        let published = package["publish"].is_null();
+        assert_eq!(published, !UNPUBLISHED.contains(&name), "{name}: publish");
+        let Some((_, allowed)) = TABLE.iter().find(|(crate_name, _)| *crate_name == name) else {
+            assert!(UNPUBLISHED.contains(&name), "{name} is not in the table: add it there");
+            continue;
+        };
+        for dependency in package["dependencies"].as_array().unwrap() {
+            if dependency["kind"] == "dev" {
+                continue;
+            }
+            let dependency = dependency["name"].as_str().unwrap();
+            assert!(allowed.contains(&dependency), "{name} may not use {dependency}");
+        }
+    }
+    for (name, _) in TABLE {
+        assert!(seen.contains(name), "{name} is in the table and not in the workspace");
+    }
+}
+
+#[test]
+fn one_arrow_major_is_in_the_tree() {
+    let metadata = metadata(&[]);
+    let mut majors: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap();
+        if name == "parquet" || name == "arrow" || name.starts_with("arrow-") {
+            let version = package["version"].as_str().unwrap();
+            majors.entry("arrow").or_default().insert(version.split('.').next().unwrap());
+        }
+    }
+    assert_eq!(majors["arrow"].len(), 1, "{majors:?}");
+}
+
+fn metadata(arguments: &[&str]) -> Value {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args(arguments)
+        .current_dir(root)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
