@@ -55,11 +55,18 @@ impl Signals {
 }
 
 impl Engine {
-    /// Stages all rows of a batch; `ids` are their partitions unless the spec hashes.
+    /// Whether a batch can be written; `ids` are its rows' partitions unless the spec hashes.
+    pub(super) fn check(&self, batch: &RecordBatch, ids: Option<&[u32]>) -> Result<()> {
+        self.spec.layout().check_batch(batch)?;
+        if ids.is_none() && self.spec.hash().is_none() {
+            return Err(NEEDS_IDS);
+        }
+        check_ids(ids, batch.num_rows(), self.spec.partitions())
+    }
+
+    /// Stages all rows of a batch that was checked.
     pub(super) fn write(&mut self, batch: &RecordBatch, ids: Option<&[u32]>) -> Result<()> {
         let layout = Arc::clone(self.spec.layout());
-        layout.check_batch(batch)?;
-        check_ids(ids, batch.num_rows(), self.spec.partitions())?;
         let nodes = layout.nodes().iter();
         let views: Vec<ColumnView> = nodes
             .zip(batch.columns())

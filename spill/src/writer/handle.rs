@@ -88,10 +88,14 @@ impl ShuffleWriter {
     /// Takes the rows of a batch of the writer's schema.
     ///
     /// # Errors
-    /// `InvalidArgument` for another schema (nothing is taken then); `Cancelled`; spill errors.
-    /// After an error other than `InvalidArgument` the writer answers `Poisoned`.
+    /// `InvalidArgument` for another schema; `Cancelled`; spill errors. A batch that does not fit
+    /// the writer is refused before a row of it is taken, and the writer goes on; after any other
+    /// error, and after a panic, it answers `Poisoned`.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.operate(|engine| engine.write(batch, None))
+        self.operate(
+            |engine| engine.check(batch, None),
+            |engine| engine.write(batch, None),
+        )
     }
 
     /// As [`ShuffleWriter::write`], with a partition id for each row.
@@ -99,7 +103,10 @@ impl ShuffleWriter {
     /// # Errors
     /// As [`ShuffleWriter::write`]; `InvalidArgument` also for ids out of range.
     pub fn write_with_ids(&mut self, batch: &RecordBatch, ids: &[u32]) -> Result<()> {
-        self.operate(|engine| engine.write(batch, Some(ids)))
+        self.operate(
+            |engine| engine.check(batch, Some(ids)),
+            |engine| engine.write(batch, Some(ids)),
+        )
     }
 
     /// Spills what is sorted; returns the bytes given back.
@@ -107,7 +114,8 @@ impl ShuffleWriter {
     /// # Errors
     /// As [`ShuffleWriter::write`].
     pub fn spill(&mut self) -> Result<u64> {
-        self.operate(|engine| engine.spill(SpillCause::Request))
+        let nothing_to_check = |_: &Engine| Ok(());
+        self.operate(nothing_to_check, |engine| engine.spill(SpillCause::Request))
     }
 
     /// Merges everything and commits the map output; if another attempt of this map has committed
@@ -143,18 +151,22 @@ impl ShuffleWriter {
         }
     }
 
-    fn operate<T>(&self, work: impl FnOnce(&mut Engine) -> Result<T>) -> Result<T> {
+    /// Does `work`, whose failure is the end of the writer, unless `check` refuses it.
+    fn operate<T>(
+        &self,
+        check: impl FnOnce(&Engine) -> Result<()>,
+        work: impl FnOnce(&mut Engine) -> Result<T>,
+    ) -> Result<T> {
         let mut state = self.shared.lock();
         let State::Open(engine) = &mut *state else {
             let error = std::mem::replace(&mut *state, State::Finished).into_error();
             *state = State::Failed(error.kind());
             return Err(error);
         };
+        check(engine)?;
         let outcome = work(engine).and_then(|value| engine.answer_reclaim().map(|()| value));
-        if let Err(error) = &outcome
-            && error.kind() != ErrorKind::InvalidArgument
-        {
-            *state = State::Failed(error.kind());
+        if let Err(error) = &outcome {
+            self.shared.fail(&mut state, State::Failed(error.kind()));
         }
         outcome
     }
@@ -174,7 +186,26 @@ impl Canceller {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let locked = self.state.lock();
+        locked.unwrap_or_else(|poisoned| self.panicked(poisoned))
+    }
+
+    /// A call panicked, in this thread or another: what it was changing is in no known state.
+    fn panicked<'a>(
+        &self,
+        poisoned: PoisonError<MutexGuard<'a, State>>,
+    ) -> MutexGuard<'a, State> {
+        let mut state = poisoned.into_inner();
+        if matches!(*state, State::Open(_)) {
+            self.fail(&mut state, State::Failed(ErrorKind::Poisoned));
+        }
+        state
+    }
+
+    /// Gives up all that the writer holds.
+    fn fail(&self, state: &mut State, failed: State) {
+        *state = failed;
+        self.signals.reclaimable.store(0, Ordering::Release);
     }
 }
 
@@ -186,7 +217,7 @@ impl Spillable for Shared {
     fn reclaim(&self, bytes: u64) -> Reclaimed {
         let mut state = match self.state.try_lock() {
             Ok(state) => state,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::Poisoned(poisoned)) => self.panicked(poisoned),
             Err(TryLockError::WouldBlock) => {
                 self.signals.wanted.fetch_max(bytes, Ordering::AcqRel);
                 return Reclaimed::Busy;
@@ -198,7 +229,7 @@ impl Spillable for Shared {
         match engine.spill(SpillCause::Reclaim) {
             Ok(freed) => Reclaimed::Freed(freed),
             Err(error) => {
-                *state = State::FailedReclaim(error);
+                self.fail(&mut state, State::FailedReclaim(error));
                 Reclaimed::Failed
             }
         }
