@@ -192,6 +192,8 @@ impl Drop for OutputFile {
             drop(store.remove(writing.session.dir(), temporary));
         }
         match &self.state {
+            // While unwinding nobody knows whether an index names it already: the sweep finds out.
+            State::Published(_) | State::InDoubt(_) if std::thread::panicking() => return,
             State::Published(name) => {
                 drop(store.remove(dir, name));
             }
