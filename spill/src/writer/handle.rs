@@ -122,7 +122,9 @@ impl ShuffleWriter {
     /// before, its output is returned and this one leaves nothing. Asks for no memory.
     ///
     /// # Errors
-    /// As [`ShuffleWriter::write`]; nothing is visible then.
+    /// As [`ShuffleWriter::write`]; nothing is visible then, unless what failed is the sync of the
+    /// directory after the commit, or giving the index its name in a way that cannot be looked up:
+    /// then the output may be there, whole, and the next attempt returns it.
     pub fn finish(self) -> Result<MapOutput> {
         let mut state = self.shared.lock();
         match std::mem::replace(&mut *state, State::Finished) {
@@ -191,10 +193,7 @@ impl Shared {
     }
 
     /// A call panicked, in this thread or another: what it was changing is in no known state.
-    fn panicked<'a>(
-        &self,
-        poisoned: PoisonError<MutexGuard<'a, State>>,
-    ) -> MutexGuard<'a, State> {
+    fn panicked<'a>(&self, poisoned: PoisonError<MutexGuard<'a, State>>) -> MutexGuard<'a, State> {
         let mut state = poisoned.into_inner();
         if matches!(*state, State::Open(_)) {
             self.fail(&mut state, State::Failed(ErrorKind::Poisoned));

@@ -176,6 +176,11 @@ impl Trial<'_> {
         // came after the commit, or hid whether it happened.
         let committed = ground.committed(workload);
         assert!(committed || !succeeded, "{self}, {first:?}: no output");
+        if committed && !succeeded {
+            let after = [StoreOp::SyncDir, StoreOp::IsLinked];
+            let why = after.iter().any(|op| failed.contains(op));
+            assert!(why, "{self}, {first:?}: an error, but an output");
+        }
         // A failed removal, or not knowing whether a name was given, leaves things to the sweep.
         let removed = !failed
             .iter()
