@@ -10,7 +10,9 @@ use std::process::Command;
 
 use bywash_tests::child;
 use bywash_tests::seed::run_seed;
-use bywash_tests::storage::{Points, Variant, Workload, beside, failing, killed, quotas, racing};
+use bywash_tests::storage::{
+    self, Points, Variant, Workload, beside, failing, killed, quotas, racing,
+};
 
 #[test]
 fn every_operation_failing_of_an_attempt() {
@@ -56,6 +58,15 @@ fn every_step_of_a_quota() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn the_output_quota_comes_back() {
+    for variant in Variant::ONE_DIR {
+        let workload = Workload::tiny();
+        let covered = quotas::output_comes_back(&workload, variant);
+        report("output quota", &workload, variant, &covered);
     }
 }
 
@@ -112,10 +123,8 @@ fn two_attempts_one_killed_at_every_operation() {
 /// Not a test of its own: what the others run in a second process.
 #[test]
 fn child() {
-    match child::argument() {
-        None => {}
-        Some(argument) if beside::is_for_child(&argument) => beside::child(),
-        Some(argument) => killed::child(&argument),
+    if let Some(argument) = child::argument() {
+        storage::child(&argument);
     }
 }
 
@@ -127,7 +136,7 @@ fn command(argument: &str) -> Command {
 fn process_points(workload: &Workload) -> Points {
     match points(workload) {
         Points::OfEachKind { seed, .. } => Points::OfEachKind { most: 2, seed },
-        every => every,
+        every @ Points::Every => every,
     }
 }
 

@@ -1,12 +1,6 @@
 //! What a writer answers after something went wrong, and what it leaves: whoever was calling, and
 //! whenever it was cancelled or dropped.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test suite"
-)]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test suite")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -15,7 +9,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use bywash::{ErrorKind, ShuffleWriter};
-use bywash_tests::faults::{Fault, FaultStore, Repeat};
+use bywash_tests::faults::{Fault, FaultStore, Repeat, Scope};
 use bywash_tests::storage::{Attempt, Ground, Opened, Variant, Workload, failing};
 
 const NOTHING: [PathBuf; 0] = [];
@@ -131,7 +125,7 @@ fn after_a_panic_in_another_threads_spill_nothing_is_committed() {
 fn a_panic_at_every_operation_leaves_nothing() {
     let workload = Workload::tiny();
     for variant in Variant::ONE_DIR {
-        let record = failing::record(&workload, variant, &|_| Default::default());
+        let record = failing::record(&workload, variant, &|_| Scope::default());
         for (at, op) in (0..).zip(record) {
             let ground = Ground::new(variant);
             let store = ground.store();
@@ -160,7 +154,7 @@ fn cancelled_at_every_operation() {
         (Workload::merging(), 17),
     ] {
         let variant = Variant::ONE_DIR[1];
-        let record = failing::record(&workload, variant, &|_| Default::default());
+        let record = failing::record(&workload, variant, &|_| Scope::default());
         let mut through = 0;
         for at in (0..record.len() as u64).step_by(step) {
             let ground = Ground::new(variant);

@@ -16,7 +16,7 @@ use super::workload::Workload;
 use crate::faults::{Fault, Repeat};
 
 /// Sweeps while the child is paused before each of the chosen operations. `command` makes a command
-/// that hands its argument to [`child`].
+/// that hands its argument to [`super::child`].
 pub fn everywhere(
     workload: &Workload,
     variant: Variant,
@@ -64,14 +64,8 @@ pub fn everywhere(
     covered
 }
 
-/// Whether an argument is for [`child`].
-pub fn is_for_child(argument: &str) -> bool {
-    argument == MODE
-}
-
 /// What the second process does: attempts, each paused once.
-#[expect(clippy::missing_panics_doc, reason = "a test")]
-pub fn child() {
+pub(super) fn child() {
     let mut orders = std::io::stdin().lines();
     while let Some(order) = orders.next() {
         let (workload, ground, (at, _)) = parse(&order.expect("an order"));
@@ -126,6 +120,7 @@ fn is_locked(lock: &std::path::Path) -> bool {
     rustix::fs::flock(&file, operation).is_err()
 }
 
-const MODE: &str = "beside";
+/// The argument that stands for this module's child.
+pub(super) const MODE: &str = "beside";
 const PAUSED: &str = "the attempt is paused";
 const DONE: &str = "the attempt is done";

@@ -195,6 +195,20 @@ impl Ground {
         attempt
     }
 
+    /// Bytes of all files in the output directory.
+    pub fn output_bytes(&self) -> u64 {
+        let files = self
+            .entries()
+            .into_iter()
+            .filter(|path| path.starts_with(OUT));
+        let lengths = files
+            .map(|path| self.path.join(path))
+            .filter(|path| path.is_file());
+        lengths
+            .map(|path| path.metadata().expect("a file").len())
+            .sum()
+    }
+
     /// What is left beside the output if it is there: of an attempt that is over nothing may be.
     ///
     /// The locks and directories of live sessions are not counted, and neither is a schema file,

@@ -11,7 +11,7 @@ use super::workload::Workload;
 use crate::faults::{Fault, Repeat};
 
 /// The process killed at the chosen operations. `command` makes a command that hands its argument to
-/// [`child`].
+/// [`super::child`].
 pub fn everywhere(
     workload: &Workload,
     variant: Variant,
@@ -41,7 +41,7 @@ pub fn everywhere(
 }
 
 /// What the second process does: all of an attempt, until it is killed.
-pub fn child(argument: &str) {
+pub(super) fn child(argument: &str) {
     let (workload, ground, (at, fault)) = parse(argument);
     let store = ground.store();
     store.arm(at, fault, Repeat::Once);
@@ -51,7 +51,7 @@ pub fn child(argument: &str) {
     attempt.end().expect("the ledger");
 }
 
-/// The operations of [`child`].
+/// The operations of [`super::child`].
 pub(super) fn record(workload: &Workload, variant: Variant) -> Vec<bywash_spill::StoreOp> {
     let ground = Ground::new(variant);
     let store = ground.store();

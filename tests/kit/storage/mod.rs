@@ -5,6 +5,7 @@
 //! some of each kind ([`Points`]). A check fails by panicking with the operation and its number.
 
 pub mod beside;
+mod deep;
 pub mod failing;
 mod ground;
 pub mod killed;
@@ -13,6 +14,16 @@ pub mod quotas;
 pub mod racing;
 mod workload;
 
+pub use deep::everything;
 pub use ground::{Ground, Opened, Variant};
 pub use points::{Covered, Points};
 pub use workload::{Attempt, Workload};
+
+/// What a second process does with the argument that its parent handed it.
+pub fn child(argument: &str) {
+    if argument == beside::MODE {
+        beside::child();
+    } else {
+        killed::child(argument);
+    }
+}

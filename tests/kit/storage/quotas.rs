@@ -1,10 +1,14 @@
 //! Real quotas, so that an attempt is refused at every byte that it reserves in turn.
 
+use std::sync::Arc;
+
 use bywash::{ErrorKind, Figure, SpillOptions};
 
 use super::failing::NOTHING;
-use super::ground::{Ground, Variant};
+use super::ground::{Ground, Opened, Variant};
+use super::points::Covered;
 use super::workload::Workload;
+use crate::faults::{Fault, FaultStore, Repeat, Scope};
 
 /// Which quota is raised from nothing to enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +48,47 @@ pub fn step_by_step(workload: &Workload, variant: Variant, limit: Limit) -> usiz
         quota = enough.max(quota + 1);
     }
     unreachable!("quotas end before numbers do");
+}
+
+/// Under a quota of exactly one output: an attempt that fails at any operation, and one that loses,
+/// give back what they reserved, so that the next one has it.
+pub fn output_comes_back(workload: &Workload, variant: Variant) -> Covered {
+    let open = |ground: &Ground, store: &Arc<FaultStore>, quota| {
+        let dirs = ground.open_with(store, SpillOptions::default(), quota);
+        dirs.expect("directories")
+    };
+    let write = |dirs: &Opened, number: u64| {
+        let memory = workload.attempt();
+        let written = workload.write(&memory, dirs, number).map(drop);
+        memory.end().expect("the ledger");
+        written
+    };
+    let ground = Ground::new(variant);
+    let winner = open(&ground, &ground.store(), None);
+    write(&winner, 1).expect("an attempt");
+    let quota = Some(ground.output_bytes());
+    let loser = open(&ground, &ground.store(), quota);
+    for number in 2..5 {
+        write(&loser, number).expect("the winner's output");
+    }
+
+    let record = super::failing::record(workload, variant, &|_| Scope::default());
+    let mut covered = Covered::default();
+    for (at, op) in (0..).zip(&record) {
+        let ground = Ground::new(variant);
+        let store = ground.store();
+        let dirs = open(&ground, &store, quota);
+        store.arm(at, Fault::IO, Repeat::Once);
+        let failed = write(&dirs, 1).is_err();
+        store.disarm();
+        // An output that is there leaves no quota for a second attempt to lose with.
+        if failed && !ground.committed(workload) {
+            covered.add(&[at], &[*op]);
+            let again = write(&dirs, 2);
+            again.unwrap_or_else(|error| panic!("{variant:?}, {op:?} at {at}: {error}"));
+        }
+    }
+    covered
 }
 
 /// One attempt under a quota: `None` when it succeeds, else what was used and asked for when it was

@@ -52,14 +52,14 @@ impl Workload {
     /// never spilled.
     pub fn several() -> Self {
         let mut rows = Rows::new("several", 3, Codec::None);
-        rows.write(&[SHORT; 2500]);
+        rows.write(&MANY);
         rows.spill();
-        rows.write(&[SHORT; 2500]);
+        rows.write(&MANY);
         rows.spill();
-        rows.write(&[SHORT; 2500]);
-        rows.write(&[SHORT; 2500]);
+        rows.write(&MANY);
+        rows.write(&MANY);
         rows.write(&[SHORT, SHORT, LONG_BYTES, SHORT]);
-        rows.write(&[SHORT; 2500]);
+        rows.write(&MANY);
         rows.write(&[SHORT; 20]);
         rows.finish(true)
     }
@@ -79,7 +79,7 @@ impl Workload {
     pub fn roomy() -> Self {
         let mut rows = Rows::new("roomy", 3, Codec::None);
         for _ in 0..5 {
-            rows.write(&[SHORT; 2500]);
+            rows.write(&MANY);
         }
         let mut workload = rows.finish(true);
         workload.budget += 512 << 10;
@@ -310,6 +310,8 @@ pub(super) const MAP: MapId = MapId(7);
 
 /// Bytes of an ordinary row's payload.
 const SHORT: usize = 9;
+/// More rows than the smallest writer stages.
+static MANY: [usize; 2500] = [SHORT; 2500];
 /// Above what the smallest writer stages.
 const OVERSIZED_BYTES: usize = 80 << 10;
 /// Several writes and blocks.
