@@ -1,7 +1,7 @@
 //! Parquet input: several files of one schema, dealt to tasks by row group, read in small batches.
 //!
 //! Footers are read once and shared. Pages are read when they are needed, a column at a time, so what
-//! a task holds is a page per column and one batch; [`crate::reader_share`] bounds it. View and
+//! a task holds is a page per column and one batch; the module `reader_share` bounds it. View and
 //! dictionary columns are read as their plain types, which is what the shuffle takes.
 
 use std::fs::File;

@@ -87,18 +87,18 @@ impl Job {
 
 /// Fails if a directory holds a shuffle, finished or not: its map outputs would be taken for ours.
 pub(crate) fn refuse_used(dir: &Path) -> Result<()> {
+    if path_in(dir).symlink_metadata().is_ok() {
+        return Err(Failure::new(format!(
+            "{}: holds a finished shuffle; give another --out or remove it",
+            dir.display()
+        )));
+    }
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         entries => entries.at(dir)?,
     };
     for entry in entries {
         let name = PathBuf::from(entry.at(dir)?.file_name());
-        if name.as_os_str() == NAME {
-            return Err(Failure::new(format!(
-                "{}: holds a finished shuffle; give another --out or remove it",
-                dir.display()
-            )));
-        }
         if name
             .extension()
             .is_some_and(|extension| extension == "index")

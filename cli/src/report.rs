@@ -205,8 +205,14 @@ impl fmt::Display for Histogram {
             .max(1);
         for range in &self.ranges {
             let bar = usize::try_from((range.count * BAR_WIDTH).div_ceil(most)).unwrap_or(0);
-            let from = human_size(range.from);
-            writeln!(f, "  {from:>11} {:>7} {}", range.count, "#".repeat(bar))?;
+            // In bytes: in larger units neighbouring ranges may look alike.
+            let line = format!(
+                "  {:>13} {:>7} {}",
+                range.from,
+                range.count,
+                "#".repeat(bar)
+            );
+            writeln!(f, "{}", line.trim_end())?;
         }
         Ok(())
     }
@@ -259,11 +265,11 @@ mod tests {
     fn bars_are_in_proportion() {
         let text = Histogram::of(vec![0, 0, 0, 0, 9]).to_string();
         assert!(
-            text.starts_with(&format!("          0 B       4 {}\n", "#".repeat(40))),
+            text.starts_with(&format!("              0       4 {}\n", "#".repeat(40))),
             "{text}"
         );
         assert!(
-            text.ends_with(&format!("          9 B       1 {}\n", "#".repeat(10))),
+            text.ends_with(&format!("              9       1 {}\n", "#".repeat(10))),
             "{text}"
         );
     }

@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a broken manifest should stop the test where it is read")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -40,7 +40,7 @@ const UNPUBLISHED: &[&str] = &["bywash-tests", "bywash-benches", "bywash-fuzz"];
 
 #[test]
 fn crates_import_only_what_the_table_allows() {
-    let metadata = metadata(&["--no-deps"]);
+    let metadata = metadata();
     let mut seen = BTreeSet::new();
     for package in metadata["packages"].as_array().unwrap() {
         let name = package["name"].as_str().unwrap();
@@ -66,26 +66,32 @@ fn crates_import_only_what_the_table_allows() {
 
 #[test]
 fn one_arrow_major_is_in_the_tree() {
-    let metadata = metadata(&[]);
-    let mut majors: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for package in metadata["packages"].as_array().unwrap() {
-        let name = package["name"].as_str().unwrap();
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    let mut majors = BTreeSet::new();
+    for package in lock.split("[[package]]").skip(1) {
+        let field = |name: &str| {
+            let prefix = format!("{name} = \"");
+            let line = package.lines().find_map(|line| line.strip_prefix(&prefix));
+            line.unwrap().trim_end_matches('"').to_owned()
+        };
+        let name = field("name");
         if name == "parquet" || name == "arrow" || name.starts_with("arrow-") {
-            let version = package["version"].as_str().unwrap();
-            majors.entry("arrow").or_default().insert(version.split('.').next().unwrap());
+            majors.insert(field("version").split('.').next().unwrap().to_owned());
         }
     }
-    assert_eq!(majors["arrow"].len(), 1, "{majors:?}");
+    assert_eq!(majors.len(), 1, "{majors:?}");
 }
 
-fn metadata(arguments: &[&str]) -> Value {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
-        .args(arguments)
-        .current_dir(root)
+        .args(["metadata", "--format-version", "1", "--locked", "--offline", "--no-deps"])
+        .current_dir(root())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }

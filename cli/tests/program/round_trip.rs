@@ -276,3 +276,65 @@ fn too_little_memory_says_how_much_is_needed_and_that_is_enough() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+#[test]
+fn a_killed_shuffle_leaves_what_the_next_one_sweeps_or_refuses() {
+    let dir = tempfile::tempdir().unwrap();
+    let generated = dir.path().join("in");
+    succeed(&[
+        "demo-generate",
+        "--scale-factor",
+        "0.1",
+        "--files",
+        "1",
+        "--out",
+        text(&generated),
+    ]);
+    let input = generated.join("lineitem-000.parquet");
+    let out = dir.path().join("out");
+    let arguments = [
+        "shuffle",
+        text(&input),
+        "--by",
+        "l_orderkey",
+        "--partitions",
+        "50",
+        "--memory",
+        "8MiB",
+        "--out",
+        text(&out),
+    ];
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_bywash"))
+        .args(arguments)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // Its first sign of life in the directory, or its end if that came first.
+    while !fs::read_dir(&out).is_ok_and(|mut entries| entries.next().is_some())
+        && child.try_wait().unwrap().is_none()
+    {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let names = || {
+        let entries = fs::read_dir(&out).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect::<Vec<_>>()
+    };
+    if names()
+        .iter()
+        .any(|name| name == "job.json" || name == "0.index")
+    {
+        fail(&arguments);
+        return;
+    }
+    let file = dir.path().join("all.parquet");
+    fail(&["collect", text(&out), "--out", text(&file)]);
+    succeed(&arguments);
+    let left = names();
+    assert_eq!(left.len(), 4, "data, index, schema and job: {left:?}");
+    succeed(&["demo-verify", text(&out), text(&input)]);
+}

@@ -55,16 +55,18 @@ impl Signals {
 }
 
 impl Engine {
-    /// Whether a batch can be written; `ids` are its rows' partitions unless the spec hashes.
+    /// Whether a batch and its ids can be written; changes nothing.
     pub(super) fn check(&self, batch: &RecordBatch, ids: Option<&[u32]>) -> Result<()> {
         self.spec.layout().check_batch(batch)?;
-        if ids.is_none() && self.spec.hash().is_none() {
-            return Err(NEEDS_IDS);
+        match ids {
+            Some(_) if self.spec.hash().is_some() => Err(TAKES_NO_IDS),
+            Some(ids) => check_ids(ids, batch.num_rows(), self.spec.partitions()),
+            None if self.spec.hash().is_none() => Err(NEEDS_IDS),
+            None => Ok(()),
         }
-        check_ids(ids, batch.num_rows(), self.spec.partitions())
     }
 
-    /// Stages all rows of a batch that was checked.
+    /// Stages all rows of a checked batch; `ids` are their partitions unless the spec hashes.
     pub(super) fn write(&mut self, batch: &RecordBatch, ids: Option<&[u32]>) -> Result<()> {
         let layout = Arc::clone(self.spec.layout());
         let nodes = layout.nodes().iter();
@@ -215,8 +217,7 @@ impl Engine {
     }
 }
 
-fn check_ids(ids: Option<&[u32]>, rows: usize, partitions: u32) -> Result<()> {
-    let Some(ids) = ids else { return Ok(()) };
+fn check_ids(ids: &[u32], rows: usize, partitions: u32) -> Result<()> {
     if ids.len() != rows {
         return Err(
             Error::invalid("there must be one partition id for each row of the batch")
@@ -237,5 +238,8 @@ fn check_ids(ids: Option<&[u32]>, rows: usize, partitions: u32) -> Result<()> {
 
 const NEEDS_IDS: Error = Error::invalid(
     "this shuffle takes partition ids from its caller; use write_with_ids, or hash columns",
+);
+const TAKES_NO_IDS: Error = Error::invalid(
+    "this shuffle hashes columns; use write, or make the shuffle with Partitioning::Ids",
 );
 const NO_ROOM: Error = Error::internal("a writer's working set lost its spare area");

@@ -88,14 +88,11 @@ impl ShuffleWriter {
     /// Takes the rows of a batch of the writer's schema.
     ///
     /// # Errors
-    /// `InvalidArgument` for another schema; `Cancelled`; spill errors. A batch that does not fit
-    /// the writer is refused before a row of it is taken, and the writer goes on; after any other
-    /// error, and after a panic, it answers `Poisoned`.
+    /// `InvalidArgument` for another schema: nothing is taken and the writer goes on. After
+    /// `Cancelled`, a spill error, offsets that point outside their data or a panic it answers
+    /// `Poisoned`.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.operate(
-            |engine| engine.check(batch, None),
-            |engine| engine.write(batch, None),
-        )
+        self.write_rows(batch, None)
     }
 
     /// As [`ShuffleWriter::write`], with a partition id for each row.
@@ -103,10 +100,7 @@ impl ShuffleWriter {
     /// # Errors
     /// As [`ShuffleWriter::write`]; `InvalidArgument` also for ids out of range.
     pub fn write_with_ids(&mut self, batch: &RecordBatch, ids: &[u32]) -> Result<()> {
-        self.operate(
-            |engine| engine.check(batch, Some(ids)),
-            |engine| engine.write(batch, Some(ids)),
-        )
+        self.write_rows(batch, Some(ids))
     }
 
     /// Spills what is sorted; returns the bytes given back.
@@ -153,7 +147,15 @@ impl ShuffleWriter {
         }
     }
 
-    /// Does `work`, whose failure is the end of the writer, unless `check` refuses it.
+    fn write_rows(&self, batch: &RecordBatch, ids: Option<&[u32]>) -> Result<()> {
+        self.operate(
+            |engine| engine.check(batch, ids),
+            |engine| engine.write(batch, ids),
+        )
+    }
+
+    /// Does `work` unless `check` refuses it. When `work` fails, nobody knows what was written: the
+    /// writer ends before another thread can ask it to spill.
     fn operate<T>(
         &self,
         check: impl FnOnce(&Engine) -> Result<()>,

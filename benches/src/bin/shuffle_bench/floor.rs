@@ -7,13 +7,13 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use bywash_core::block::{FRAME_HEADER_BYTES, HEADER_BYTES as BLOCK_HEADER_BYTES};
 use bywash_core::codec::{Codec, Compressor};
 use bywash_core::memory::MemoryLedger;
 use serde::Serialize;
 
+use crate::clock::{Clock, Elapsed};
 use crate::columns::Columns;
 use crate::failure::{Result, fail};
 
@@ -57,21 +57,21 @@ pub(crate) struct FloorPlan<'a> {
 /// One run of the floor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FloorRun {
-    pub(crate) time: Duration,
+    pub(crate) time: Elapsed,
     pub(crate) bytes: u64,
 }
 
 /// Runs one variant into a new file of `dir`, which is removed after the clock.
 pub(crate) fn run(plan: &FloorPlan<'_>, variant: Variant) -> Result<FloorRun> {
     let path = plan.dir.join("floor.data");
-    let started = Instant::now();
+    let clock = Clock::start();
     let file = File::create_new(&path).map_err(fail)?;
     let mut writer = BlockWriter::new(file, variant, plan)?;
     for batch in plan.batches {
         writer.write(batch)?;
     }
     let bytes = writer.finish()?;
-    let time = started.elapsed();
+    let time = clock.elapsed();
     std::fs::remove_file(&path).map_err(fail)?;
     Ok(FloorRun { time, bytes })
 }

@@ -11,6 +11,7 @@
 //! decoded before the clock, for both sides, and runs of the engine and of the floor alternate, so
 //! that a slower moment of the machine meets both. `floor_ratio` is the median over those pairs.
 
+mod clock;
 mod columns;
 mod failure;
 mod floor;
@@ -31,6 +32,7 @@ use bywash_core::column::Layout;
 use bywash_core::policy::sizing;
 use clap::{Parser, ValueEnum};
 
+use crate::clock::Elapsed;
 use crate::columns::Columns;
 use crate::failure::{Result, fail};
 use crate::floor::{FloorPlan, Variant};
@@ -161,48 +163,57 @@ fn run(args: &Arguments) -> Result<()> {
         .min_by(|a, b| a.seconds.total_cmp(&b.seconds))
         .map(|best| best.variant);
 
-    let mut seconds = Vec::new();
-    let mut floor_seconds = Vec::new();
+    let mut times = Vec::new();
+    let mut floor_times = Vec::new();
     let mut floor_bytes = 0;
     let mut last = None;
     for _ in 0..args.iterations {
         let shuffled = shuffle::run(&plan, &source)?;
-        seconds.push(shuffled.time.as_secs_f64());
+        times.push(shuffled.time);
         last = Some(shuffled);
         if let Some(best) = best {
             let floor = floor::run(&floor_plan, best)?;
-            floor_seconds.push(floor.time.as_secs_f64());
+            floor_times.push(floor.time);
             floor_bytes = floor.bytes;
         }
     }
     let last = last.ok_or("no run was made")?;
 
-    let ratios: Vec<f64> = seconds
-        .iter()
-        .zip(&floor_seconds)
-        .map(|(a, b)| a / b)
-        .collect();
     let floor = best.map(|best| FloorReport {
         best,
-        median_seconds: median(&floor_seconds),
-        seconds: floor_seconds,
+        median_seconds: median(&wall_seconds(&floor_times)),
+        median_cpu_seconds: median(&cpu_seconds(&floor_times)),
+        seconds: wall_seconds(&floor_times),
         output_bytes: floor_bytes,
         tried,
     });
     let raw_bytes: usize = columns.iter().map(Columns::raw_bytes).sum();
     let input_bytes = scan_seconds.and_then(|_| u64::try_from(raw_bytes).ok());
-    let floor_ratio = floor.is_some().then(|| median(&ratios));
+    let ratio = |seconds: fn(&[Elapsed]) -> Vec<f64>| {
+        let pairs = seconds(&times).into_iter().zip(seconds(&floor_times));
+        let ratios: Vec<f64> = pairs.map(|(shuffle, floor)| shuffle / floor).collect();
+        (!ratios.is_empty()).then(|| median(&ratios))
+    };
     let report = Report {
         input_bytes,
         scan_seconds,
         floor,
-        floor_ratio,
-        ..of_run(args, seconds, &last)
+        floor_ratio: ratio(wall_seconds),
+        floor_cpu_ratio: ratio(cpu_seconds),
+        ..of_run(args, &times, &last)
     };
     print(&report, args.json).map_err(fail)
 }
 
-fn of_run(args: &Arguments, seconds: Vec<f64>, last: &ShuffleRun) -> Report {
+fn wall_seconds(times: &[Elapsed]) -> Vec<f64> {
+    times.iter().map(|time| time.wall.as_secs_f64()).collect()
+}
+
+fn cpu_seconds(times: &[Elapsed]) -> Vec<f64> {
+    times.iter().map(|time| time.cpu.as_secs_f64()).collect()
+}
+
+fn of_run(args: &Arguments, times: &[Elapsed], last: &ShuffleRun) -> Report {
     Report {
         partitioning: match args.partitioning {
             PartitioningChoice::Hash => "hash",
@@ -216,8 +227,9 @@ fn of_run(args: &Arguments, seconds: Vec<f64>, last: &ShuffleRun) -> Report {
         rows: last.rows,
         input_bytes: None,
         scan_seconds: None,
-        median_seconds: median(&seconds),
-        seconds,
+        seconds: wall_seconds(times),
+        median_seconds: median(&wall_seconds(times)),
+        median_cpu_seconds: median(&cpu_seconds(times)),
         output_bytes: last.bytes,
         granted_peak_bytes: last.granted_peak,
         live_peak_bytes: last.live_peak,
@@ -226,6 +238,7 @@ fn of_run(args: &Arguments, seconds: Vec<f64>, last: &ShuffleRun) -> Report {
         phases: totals::phase_times(&last.progress),
         floor: None,
         floor_ratio: None,
+        floor_cpu_ratio: None,
     }
 }
 
@@ -295,7 +308,7 @@ fn try_floors(plan: &FloorPlan<'_>) -> Result<Vec<TriedVariant>> {
             let second = floor::run(plan, variant)?;
             Ok(TriedVariant {
                 variant,
-                seconds: first.time.min(second.time).as_secs_f64(),
+                seconds: first.time.wall.min(second.time.wall).as_secs_f64(),
                 output_bytes: first.bytes,
             })
         })

@@ -24,6 +24,8 @@ pub(crate) struct Report {
     pub(crate) scan_seconds: Option<f64>,
     pub(crate) seconds: Vec<f64>,
     pub(crate) median_seconds: f64,
+    /// Time of the thread on its core, without waiting.
+    pub(crate) median_cpu_seconds: f64,
     pub(crate) output_bytes: u64,
     pub(crate) granted_peak_bytes: u64,
     pub(crate) live_peak_bytes: u64,
@@ -36,6 +38,9 @@ pub(crate) struct Report {
     /// Median over pairs of runs: time of the shuffle by time of the floor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) floor_ratio: Option<f64>,
+    /// The same of the time on the core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) floor_cpu_ratio: Option<f64>,
 }
 
 /// The floor beside it.
@@ -44,6 +49,7 @@ pub(crate) struct FloorReport {
     pub(crate) best: Variant,
     pub(crate) seconds: Vec<f64>,
     pub(crate) median_seconds: f64,
+    pub(crate) median_cpu_seconds: f64,
     pub(crate) output_bytes: u64,
     /// What the best was chosen from, before the measured runs.
     pub(crate) tried: Vec<TriedVariant>,
@@ -144,7 +150,10 @@ impl fmt::Display for Report {
             writeln!(f, "  output          {bytes} ({})", human_size(bytes))?;
         }
         if let Some(ratio) = self.floor_ratio {
-            writeln!(f, "floor ratio       {ratio:.3}")?;
+            write!(f, "floor ratio       {ratio:.3}")?;
+        }
+        if let Some(ratio) = self.floor_cpu_ratio {
+            writeln!(f, " ({ratio:.3} of the time on the core)")?;
         }
         Ok(())
     }

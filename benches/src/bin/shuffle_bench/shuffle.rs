@@ -2,13 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bywash::{
     AttemptId, FsStore, MapId, MemoryLedger, OutputDir, OutputOptions, ShuffleSpec, ShuffleWriter,
     SpillDirs, SpillOptions, Store, WriteProgress, minimum_budget,
 };
 
+use crate::clock::{Clock, Elapsed};
 use crate::failure::{Result, fail};
 use crate::source::Source;
 
@@ -23,7 +23,7 @@ pub(crate) struct Plan<'a> {
 
 /// What a run took.
 pub(crate) struct ShuffleRun {
-    pub(crate) time: Duration,
+    pub(crate) time: Elapsed,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
     pub(crate) granted_peak: u64,
@@ -74,7 +74,7 @@ pub(crate) fn run(plan: &Plan<'_>, source: &Source) -> Result<ShuffleRun> {
     let mut rows = 0u64;
     let mut ids = Vec::new();
 
-    let started = Instant::now();
+    let clock = Clock::start();
     let mut writer =
         ShuffleWriter::new(plan.spec, &task, &spill, &out, MapId(0), AttemptId(0)).map_err(fail)?;
     source.for_each(|batch| {
@@ -90,7 +90,7 @@ pub(crate) fn run(plan: &Plan<'_>, source: &Source) -> Result<ShuffleRun> {
     })?;
     let counters = writer.canceller();
     let output = writer.finish().map_err(fail)?;
-    let time = started.elapsed();
+    let time = clock.elapsed();
 
     if output.total_rows() != rows {
         return Err("the map output has another number of rows".into());
