@@ -18,7 +18,7 @@ use bywash_core::{Error, ErrorKind, Figure, Result};
 
 use crate::quota::Quota;
 use crate::session::Session;
-use crate::store::{Name, Store, StoreFile};
+use crate::store::{Name, Store, StoreFile, create_new_or_nothing};
 use crate::sweep::{SweepMode, sweep_sessions};
 use choice::{Condition, Conditions};
 
@@ -181,7 +181,7 @@ impl SpillDirs {
         }
         let number = self.file_next.fetch_add(1, Ordering::Relaxed);
         let name = Name::format(format_args!("run-{number}"))?;
-        let file = self.store.create_new(dir.session.dir(), &name)?;
+        let file = create_new_or_nothing(&*self.store, dir.session.dir(), &name)?;
         let file = file.ok_or_else(|| NAME_TAKEN.at(dir.session.dir().path()))?;
         if self.named {
             return Ok((file, Some(name)));

@@ -1,17 +1,21 @@
 //! The long runs of the property suites: `deep SUITE [--seed N] [--cases N] [--from N]`.
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program")]
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use bywash_tests::case::{REACHED, ShuffleCase};
-use bywash_tests::{search, seed};
+use bywash_tests::{child, search, seed, storage};
 
 fn main() -> ExitCode {
+    if let Some(argument) = child::argument() {
+        storage::child(&argument);
+        return ExitCode::SUCCESS;
+    }
     match run(std::env::args().skip(1)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("{why}\nusage: deep SUITE [--seed N] [--cases N] [--from N]");
-            eprintln!("suites: shuffle-oracle (20000 cases)");
+            eprintln!("suites: shuffle-oracle (20000 cases), store-faults (all of them)");
             ExitCode::FAILURE
         }
     }
@@ -41,6 +45,16 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
         Some("shuffle-oracle") => {
             search::run_cases::<ShuffleCase>("shuffle-oracle", chosen, from..from + cases, threads);
             println!("shuffle-oracle: {cases} cases passed\n{REACHED:?}");
+            Ok(())
+        }
+        Some("store-faults") => {
+            let again = |argument: &str| {
+                let mut command = Command::new(child::executable());
+                command.env(child::VARIABLE, argument);
+                command
+            };
+            storage::everything(&again, &|line| println!("{line}"));
+            println!("store-faults: passed");
             Ok(())
         }
         Some(other) => Err(format!("no suite {other}")),

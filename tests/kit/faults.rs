@@ -4,7 +4,7 @@
 //! the fault it allocates nothing, so that a run under refused memory can use it; the record of
 //! operations has a fixed capacity and drops what goes beyond it (the count does not).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bywash_core::{Error, ErrorKind, Result};
@@ -28,6 +28,8 @@ pub enum Fault {
     KillAfter,
     /// It waits until [`FaultStore::resume`].
     Pause,
+    /// It panics, as a store of somebody else's may.
+    Panic,
 }
 
 impl Fault {
@@ -50,12 +52,22 @@ pub enum Repeat {
     Forever,
 }
 
+/// What a double counts and fails; everything by default.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// Operations in this directory and below only.
+    pub under: Option<PathBuf>,
+    /// These operations only.
+    pub only: Option<Vec<StoreOp>>,
+}
+
 /// The double. See the module.
 #[derive(Debug)]
 pub struct FaultStore {
     inner: Arc<dyn Store>,
     /// What this filesystem is to lack, for good.
     lacking: Vec<StoreOp>,
+    scope: Scope,
     plan: Mutex<Plan>,
     changed: Condvar,
 }
@@ -87,6 +99,11 @@ impl FaultStore {
     /// A store on a filesystem that does not know these operations: they are answered
     /// `Unsupported`.
     pub fn lacking(inner: Arc<dyn Store>, operations: &[StoreOp]) -> Self {
+        Self::scoped(inner, operations, Scope::default())
+    }
+
+    /// The same, counting and failing only some operations.
+    pub fn scoped(inner: Arc<dyn Store>, operations: &[StoreOp], scope: Scope) -> Self {
         let plan = Plan {
             armed: None,
             cut: None,
@@ -99,6 +116,7 @@ impl FaultStore {
         Self {
             inner,
             lacking: operations.to_vec(),
+            scope,
             plan,
             changed,
         }
@@ -168,7 +186,10 @@ impl FaultStore {
     }
 
     /// Counts an operation and says what is to happen to it.
-    fn begin(&self, op: StoreOp) -> Option<Fault> {
+    fn begin(&self, op: StoreOp, place: &str) -> Option<Fault> {
+        if !self.scope.covers(op, place) {
+            return None;
+        }
         let mut plan = self.plan();
         let at = plan.count;
         plan.count += 1;
@@ -186,6 +207,12 @@ impl FaultStore {
         plan.fired.get_or_insert(op);
         match fault {
             Fault::Kill => die(),
+            // A second panic would end the process.
+            Fault::Panic if std::thread::panicking() => None,
+            Fault::Panic => {
+                drop(plan);
+                panic!("a store panics at {op:?}");
+            }
             Fault::Pause => {
                 plan.pause = Pause::Paused;
                 self.changed.notify_all();
@@ -205,12 +232,15 @@ impl FaultStore {
         place: &Arc<str>,
         operation: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        let fault = self.begin(op);
+        let fault = self.begin(op, place);
         if self.lacking.contains(&op) {
+            if fault == Some(Fault::KillAfter) {
+                die();
+            }
             return Err(LACKING.at(place));
         }
         match fault {
-            None | Some(Fault::Kill | Fault::Pause) => operation(),
+            None | Some(Fault::Kill | Fault::Pause | Fault::Panic) => operation(),
             Some(Fault::Error(errno) | Fault::Short(errno)) => Err(op.error(errno).at(place)),
             Some(Fault::ErrorAfter(errno)) => {
                 operation()?;
@@ -231,8 +261,8 @@ impl FaultStore {
         len: usize,
         operation: impl FnOnce(usize) -> Result<usize>,
     ) -> Result<usize> {
-        match self.begin(op) {
-            None | Some(Fault::Kill | Fault::Pause) => operation(len),
+        match self.begin(op, place) {
+            None | Some(Fault::Kill | Fault::Pause | Fault::Panic) => operation(len),
             Some(Fault::Short(errno)) if len > 1 => {
                 self.plan().cut = Some((op, errno));
                 operation(len / 2)
@@ -377,6 +407,15 @@ impl Store for FaultStore {
             Err(error) if error.kind() == ErrorKind::Unsupported => Ok(Lock::Unsupported),
             other => other,
         }
+    }
+}
+
+impl Scope {
+    fn covers(&self, op: StoreOp, place: &str) -> bool {
+        let under = self.under.as_deref();
+        let only = self.only.as_deref();
+        under.is_none_or(|under| Path::new(place).starts_with(under))
+            && only.is_none_or(|only| only.contains(&op))
     }
 }
 

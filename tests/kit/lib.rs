@@ -1,7 +1,7 @@
 //! The kit of the cross-crate suites: generators, a naive oracle, a counting and refusing
 //! allocator, kernel memory limits, child processes and the one seed.
 //!
-//! Only [`case`], [`dirs`] and [`faults`] use the code under test: they drive it.
+//! Only [`case`], [`dirs`], [`faults`] and [`storage`] use the code under test: they drive it.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -22,6 +22,7 @@ pub mod oracle;
 pub mod search;
 pub mod seed;
 pub mod spark_hash;
+pub mod storage;
 
 /// Prints why a test did not run, so that it cannot be taken for one that passed.
 pub fn skipped(test: &str, why: &str) {

@@ -68,18 +68,24 @@ impl MapOutput {
                 "a schema file does not have the fingerprint of its name",
             ));
         }
-        Self::fill(OutputSlot::default(), out, layout, header, arrays)
+        let data = open_data(out, &header)?;
+        Ok(Self::fill(
+            OutputSlot::default(),
+            data,
+            layout,
+            header,
+            arrays,
+        ))
     }
 
-    /// Puts together what was read or just written; opens the data file. Needs no memory.
+    /// Puts together what was read or just written. Cannot fail, needs no memory.
     pub(crate) fn fill(
         slot: OutputSlot,
-        out: &Arc<OutputDir>,
+        data: DataFile,
         layout: Arc<Layout>,
         header: IndexHeader,
         arrays: PartitionArrays,
-    ) -> Result<Self> {
-        let data = open_data(out, &header)?;
+    ) -> Self {
         let parts = Shared {
             layout,
             header,
@@ -88,7 +94,7 @@ impl MapOutput {
         };
         let filled = slot.0.set(parts).is_ok();
         debug_assert!(filled, "a slot is filled once");
-        Ok(Self { slot })
+        Self { slot }
     }
 
     /// The map it is the output of.
@@ -220,7 +226,8 @@ impl ByteSource for DataFile {
     }
 }
 
-fn open_data(out: &Arc<OutputDir>, header: &IndexHeader) -> Result<DataFile> {
+/// Opens the data file that an index names.
+pub(crate) fn open_data(out: &Arc<OutputDir>, header: &IndexHeader) -> Result<DataFile> {
     let file = out.open_read(&header.data_name)?;
     let found = out.store().len(&file)?;
     if found != header.data_bytes {

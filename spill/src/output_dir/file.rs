@@ -8,7 +8,9 @@ use bywash_core::{Error, ErrorKind, Figure, Result};
 
 use super::publish::{Outcome, PublishWay, verified};
 use super::{OutputDir, SyncPolicy, Writing};
-use crate::store::{Name, Publish, StoreFile, read_exact_at, write_all_at};
+use crate::store::{
+    Name, Publish, StoreFile, create_new_or_nothing, read_exact_at, write_all_at,
+};
 
 /// A file that is written, published under its name and kept, or leaves nothing.
 ///
@@ -190,6 +192,8 @@ impl Drop for OutputFile {
             drop(store.remove(writing.session.dir(), temporary));
         }
         match &self.state {
+            // While unwinding nobody knows whether an index names it already: the sweep finds out.
+            State::Published(_) | State::InDoubt(_) if std::thread::panicking() => return,
             State::Published(name) => {
                 drop(store.remove(dir, name));
             }
@@ -211,7 +215,7 @@ fn create_file(out: &OutputDir, writing: &Writing) -> Result<(StoreFile, Option<
     }
     let number = writing.file_next.fetch_add(1, Ordering::Relaxed);
     let name = Name::format(format_args!("out-{number}"))?;
-    let file = out.store.create_new(writing.session.dir(), &name)?;
+    let file = create_new_or_nothing(&*out.store, writing.session.dir(), &name)?;
     let file = file.ok_or_else(|| NAME_TAKEN.at(writing.session.dir().path()))?;
     Ok((file, Some(name)))
 }

@@ -69,8 +69,8 @@ pub(super) fn verified(
         Ok(Publish::Done) => Outcome::Known(Ok(Publish::Done)),
         other => match (is_linked(), other) {
             (Ok(true), _) => Outcome::Known(Ok(Publish::Done)),
-            (Ok(false), other) | (Err(_), other @ Ok(_)) => Outcome::Known(other),
-            (Err(_), Err(error)) => Outcome::InDoubt(error),
+            (Ok(false), other) => Outcome::Known(other),
+            (Err(_), Err(error)) | (Err(error), Ok(_)) => Outcome::InDoubt(error),
         },
     }
 }
@@ -82,3 +82,37 @@ const NO_WAY: Error = Error::new(
     "the filesystem can neither link files nor rename them without replacing, and a map output \
      needs one of them; use another directory",
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAILED: Error = Error::new(ErrorKind::Io, "failed");
+
+    /// A lost answer, repeated by the filesystem, reports our own name as taken. If looking it up
+    /// fails too, nobody knows whose it is, and a commit's data must not be taken away.
+    #[test]
+    fn a_taken_name_that_cannot_be_looked_up_is_in_doubt() {
+        let taken = || Ok(Publish::AlreadyExists);
+        assert!(matches!(
+            verified(taken(), || Err(FAILED)),
+            Outcome::InDoubt(_)
+        ));
+        assert!(matches!(
+            verified(taken(), || Ok(false)),
+            Outcome::Known(Ok(Publish::AlreadyExists))
+        ));
+        for reported in [taken(), Err(FAILED)] {
+            let ours = verified(reported, || Ok(true));
+            assert!(matches!(ours, Outcome::Known(Ok(Publish::Done))));
+        }
+        assert!(matches!(
+            verified(Err(FAILED), || Ok(false)),
+            Outcome::Known(Err(_))
+        ));
+        assert!(matches!(
+            verified(Err(FAILED), || Err(FAILED)),
+            Outcome::InDoubt(_)
+        ));
+    }
+}

@@ -1,8 +1,8 @@
-//! Whole reads and writes over a store's partial ones.
+//! Whole reads, writes and creations over a store's partial ones.
 
 use bywash_core::{Error, ErrorKind, Figure, Result};
 
-use super::{Store, StoreFile};
+use super::{Name, Store, StoreDir, StoreFile};
 
 /// Writes all of `bytes` at `offset`. Needs no memory.
 ///
@@ -52,6 +52,24 @@ pub fn read_exact_at(
         filled += read;
     }
     Ok(())
+}
+
+/// Creates a file under a name that nobody else uses; when that fails the name is not there either,
+/// though a network filesystem whose answer was lost may have given it. Needs no memory.
+///
+/// # Errors
+/// Those of [`Store::create_new`].
+pub(crate) fn create_new_or_nothing(
+    store: &dyn Store,
+    dir: &StoreDir,
+    name: &Name,
+) -> Result<Option<StoreFile>> {
+    let created = store.create_new(dir, name);
+    if created.is_err() {
+        // What cannot be removed goes with the session.
+        drop(store.remove(dir, name));
+    }
+    created
 }
 
 fn advanced(offset: u64, bytes: usize) -> Result<u64> {

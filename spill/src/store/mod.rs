@@ -19,6 +19,7 @@ use std::path::Path;
 
 use bywash_core::Result;
 
+pub(crate) use exact::create_new_or_nothing;
 pub use exact::{read_exact_at, write_all_at};
 #[cfg(target_os = "linux")]
 pub use fs::FsStore;

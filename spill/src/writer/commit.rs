@@ -6,7 +6,9 @@ use bywash_core::{Error, ErrorKind, Result};
 
 use super::engine::Engine;
 use super::progress::{Counters, Phase};
-use crate::map_output::{IndexHeader, MapOutput, publish_schema, read_index, write_index};
+use crate::map_output::{
+    DataFile, IndexHeader, MapOutput, open_data, publish_schema, read_index, write_index,
+};
 use crate::names::index_name;
 use crate::output_dir::OutputFile;
 use crate::store::Publish;
@@ -48,6 +50,8 @@ impl Engine {
             return Err(ATTEMPT_RUNS_TWICE);
         }
         self.out.sync()?;
+        // Opened before the commit, so that nothing but its sync can fail after it.
+        let reading = open_data(&self.out, &header)?;
         publish_schema(&self.out, header.fingerprint, self.spec.encoded_schema())?;
         let mut index = self.out.create()?;
         let mut sink = self.set.write.begin(&mut index);
@@ -57,7 +61,7 @@ impl Engine {
                 data.keep();
                 // The output is there and whole, even if this fails.
                 self.out.sync()?;
-                self.into_output(header)
+                Ok(self.into_output(reading, header))
             }
             Ok(Publish::AlreadyExists) => {
                 drop(data);
@@ -72,9 +76,9 @@ impl Engine {
         }
     }
 
-    fn into_output(self, header: IndexHeader) -> Result<MapOutput> {
+    fn into_output(self, data: DataFile, header: IndexHeader) -> MapOutput {
         let layout = Arc::clone(self.spec.layout());
-        MapOutput::fill(self.slot, &self.out, layout, header, self.set.partitions)
+        MapOutput::fill(self.slot, data, layout, header, self.set.partitions)
     }
 
     /// Another attempt of this map has committed: its output stands.
@@ -87,7 +91,8 @@ impl Engine {
             return Err(OTHER_SHUFFLE.at(file.place()));
         }
         read_index(&self.out, &file, &header, &mut self.set.partitions)?;
-        self.into_output(header)
+        let data = open_data(&self.out, &header)?;
+        Ok(self.into_output(data, header))
     }
 }
 

@@ -26,11 +26,12 @@ impl Engine {
     /// Writes all sorted chunks out as a run and gives their memory back, but for the spare.
     /// Returns the bytes given back. Needs no memory.
     pub(super) fn spill(&mut self, cause: SpillCause) -> Result<u64> {
-        self.shared.wanted.store(0, Ordering::Release);
+        let shared = Arc::clone(&self.shared);
+        shared.wanted.store(0, Ordering::Release);
+        shared.check_cancelled()?;
         if self.set.chunks.is_empty() {
             return Ok(0);
         }
-        let shared = Arc::clone(&self.shared);
         shared.counters.timed(Phase::Spill, || {
             self.make_room_for_run()?;
             let layout = self.spec.layout();
@@ -53,6 +54,7 @@ impl Engine {
                     chunk.rewind();
                 }
                 for_each_partition(partitions, &mut sink, |partition, sink| {
+                    shared.check_cancelled()?;
                     blocks.flush_partition(partition, chunks, sink)
                 })
             })?;

@@ -89,7 +89,8 @@ impl ShuffleWriter {
     ///
     /// # Errors
     /// `InvalidArgument` for another schema: nothing is taken and the writer goes on. After
-    /// `Cancelled`, a spill error or offsets that point outside their data it answers `Poisoned`.
+    /// `Cancelled`, a spill error, offsets that point outside their data or a panic it answers
+    /// `Poisoned`.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.write_rows(batch, None)
     }
@@ -107,14 +108,17 @@ impl ShuffleWriter {
     /// # Errors
     /// As [`ShuffleWriter::write`].
     pub fn spill(&mut self) -> Result<u64> {
-        self.operate(|engine| engine.spill(SpillCause::Request))
+        let nothing_to_check = |_: &Engine| Ok(());
+        self.operate(nothing_to_check, |engine| engine.spill(SpillCause::Request))
     }
 
     /// Merges everything and commits the map output; if another attempt of this map has committed
     /// before, its output is returned and this one leaves nothing. Asks for no memory.
     ///
     /// # Errors
-    /// As [`ShuffleWriter::write`]; nothing is visible then.
+    /// As [`ShuffleWriter::write`]; nothing is visible then, unless what failed is the sync of the
+    /// directory after the commit, or giving the index its name in a way that cannot be looked up:
+    /// then the output may be there, whole, and the next attempt returns it.
     pub fn finish(self) -> Result<MapOutput> {
         let mut state = self.shared.lock();
         match std::mem::replace(&mut *state, State::Finished) {
@@ -144,31 +148,31 @@ impl ShuffleWriter {
     }
 
     fn write_rows(&self, batch: &RecordBatch, ids: Option<&[u32]>) -> Result<()> {
-        self.with_engine(|engine| engine.check(batch, ids))?;
-        self.operate(|engine| engine.write(batch, ids))
+        self.operate(
+            |engine| engine.check(batch, ids),
+            |engine| engine.write(batch, ids),
+        )
     }
 
-    /// Does a step after which, if it fails, nobody knows what was written.
-    fn operate<T>(&self, step: impl FnOnce(&mut Engine) -> Result<T>) -> Result<T> {
-        let outcome = self.with_engine(|engine| {
-            let value = step(engine)?;
-            engine.answer_reclaim()?;
-            Ok(value)
-        });
+    /// Does `work` unless `check` refuses it. When `work` fails, nobody knows what was written: the
+    /// writer ends before another thread can ask it to spill.
+    fn operate<T>(
+        &self,
+        check: impl FnOnce(&Engine) -> Result<()>,
+        work: impl FnOnce(&mut Engine) -> Result<T>,
+    ) -> Result<T> {
+        let mut state = self.shared.lock();
+        let State::Open(engine) = &mut *state else {
+            let error = std::mem::replace(&mut *state, State::Finished).into_error();
+            *state = State::Failed(error.kind());
+            return Err(error);
+        };
+        check(engine)?;
+        let outcome = work(engine).and_then(|value| engine.answer_reclaim().map(|()| value));
         if let Err(error) = &outcome {
-            *self.shared.lock() = State::Failed(error.kind());
+            self.shared.fail(&mut state, State::Failed(error.kind()));
         }
         outcome
-    }
-
-    fn with_engine<T>(&self, work: impl FnOnce(&mut Engine) -> Result<T>) -> Result<T> {
-        let mut state = self.shared.lock();
-        if let State::Open(engine) = &mut *state {
-            return work(engine);
-        }
-        let error = std::mem::replace(&mut *state, State::Finished).into_error();
-        *state = State::Failed(error.kind());
-        Err(error)
     }
 }
 
@@ -186,7 +190,23 @@ impl Canceller {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let locked = self.state.lock();
+        locked.unwrap_or_else(|poisoned| self.panicked(poisoned))
+    }
+
+    /// A call panicked, in this thread or another: what it was changing is in no known state.
+    fn panicked<'a>(&self, poisoned: PoisonError<MutexGuard<'a, State>>) -> MutexGuard<'a, State> {
+        let mut state = poisoned.into_inner();
+        if matches!(*state, State::Open(_)) {
+            self.fail(&mut state, State::Failed(ErrorKind::Poisoned));
+        }
+        state
+    }
+
+    /// Gives up all that the writer holds.
+    fn fail(&self, state: &mut State, failed: State) {
+        *state = failed;
+        self.signals.reclaimable.store(0, Ordering::Release);
     }
 }
 
@@ -198,7 +218,7 @@ impl Spillable for Shared {
     fn reclaim(&self, bytes: u64) -> Reclaimed {
         let mut state = match self.state.try_lock() {
             Ok(state) => state,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::Poisoned(poisoned)) => self.panicked(poisoned),
             Err(TryLockError::WouldBlock) => {
                 self.signals.wanted.fetch_max(bytes, Ordering::AcqRel);
                 return Reclaimed::Busy;
@@ -210,7 +230,7 @@ impl Spillable for Shared {
         match engine.spill(SpillCause::Reclaim) {
             Ok(freed) => Reclaimed::Freed(freed),
             Err(error) => {
-                *state = State::FailedReclaim(error);
+                self.fail(&mut state, State::FailedReclaim(error));
                 Reclaimed::Failed
             }
         }
