@@ -63,13 +63,7 @@ impl MapOutput {
         let header = IndexHeader::read(out, &file, map)?;
         let mut arrays = PartitionArrays::try_new(&consumer, header.partitions)?;
         read_index(out, &file, &header, &mut arrays)?;
-        let schema = read_schema(out, header.fingerprint, &consumer)?;
-        let layout = Arc::new(Layout::try_new(Arc::new(schema))?);
-        if layout.fingerprint() != header.fingerprint {
-            return Err(Error::corrupt(
-                "a schema file does not have the fingerprint of its name",
-            ));
-        }
+        let layout = Arc::new(read_schema(out, header.fingerprint, &consumer)?);
         Self::fill(OutputSlot::default(), out, layout, header, arrays)
     }
 
