@@ -354,7 +354,9 @@ impl BlockDecoder {
         let mut columns = Vec::with_capacity(schema.fields().len());
         for (node, field) in self.layout.nodes().iter().zip(schema.fields()) {
             let mut data = ArrayData::builder(field.data_type().clone()).len(rows);
-            if let Some(part) = parts.next_if(|part| part.role == Role::Validity) {
+            // A null column has no parts: a bitmap that comes next belongs to the column after it.
+            let has_parts = node.physical != Physical::Null;
+            if let Some(part) = parts.next_if(|part| has_parts && part.role == Role::Validity) {
                 data = data.null_bit_buffer(Some(buffer(&owner, part)?));
             }
             let values = buffers(node.physical, false);
