@@ -12,12 +12,14 @@
 )]
 
 pub mod alloc;
+pub mod blocks;
 pub mod case;
 pub mod cgroup;
 pub mod child;
 pub mod dirs;
 pub mod faults;
 pub mod generate;
+pub mod map_files;
 pub mod oracle;
 pub mod search;
 pub mod seed;

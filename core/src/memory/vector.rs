@@ -53,10 +53,28 @@ impl<T> Vector<T> {
     /// # Errors
     /// `MemoryLimit`.
     pub fn try_reserve_one(&mut self) -> Result<()> {
-        if self.values.len() == self.values.capacity() {
-            self.grow(self.values.capacity().max(4))?;
+        if self.values.len() < self.values.capacity() {
+            return Ok(());
         }
-        Ok(())
+        let capacity = self.values.capacity() * 2;
+        let bytes = Self::bytes_for(capacity.max(4));
+        let grown = self.reservation.consumer().reserve(bytes)?;
+        self.grow(grown, capacity.max(4))
+    }
+
+    /// Makes room for `more` values if the ledger has it free; asks nobody to spill.
+    ///
+    /// # Errors
+    /// `MemoryLimit`.
+    pub fn try_reserve_if_free(&mut self, more: usize) -> Result<()> {
+        let needed = self.values.len() + more;
+        if needed <= self.values.capacity() {
+            return Ok(());
+        }
+        let capacity = needed.max(self.values.capacity() * 2);
+        let bytes = Self::bytes_for(capacity);
+        let grown = self.reservation.consumer().try_reserve(bytes)?;
+        self.grow(grown, capacity)
     }
 
     /// Appends a value if there is room for it; else gives it back. Never allocates.
@@ -104,17 +122,11 @@ impl<T> Vector<T> {
         self.values.capacity()
     }
 
-    fn grow(&mut self, more: usize) -> Result<()> {
-        // Old and new memory may both be there while the values move.
-        let capacity = self.values.capacity() + more;
-        let bytes = Self::bytes_for(capacity);
-        let mut grown = self.reservation.consumer().reserve(bytes)?;
+    fn grow(&mut self, mut grown: Reservation, capacity: usize) -> Result<()> {
+        // Old and new memory may both be there while the values move: both are charged.
+        let bytes = grown.granted();
         grown.set_live(bytes);
-        if self
-            .values
-            .try_reserve_exact(capacity - self.values.len())
-            .is_err()
-        {
+        if self.values.try_reserve_exact(capacity - self.values.len()).is_err() {
             grown.set_live(0);
             return Err(no_heap(bytes));
         }

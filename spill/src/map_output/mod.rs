@@ -24,7 +24,9 @@ use crate::writer::PartitionArrays;
 
 pub use index::{INDEX_HEADER_BYTES, INDEX_MAGIC, INDEX_VERSION, index_offset};
 pub(crate) use index::{IndexHeader, data_file_named_by, read_index, write_index};
-pub use schema_file::{SCHEMA_MAGIC, SCHEMA_VERSION};
+pub use schema_file::{
+    SCHEMA_BYTES_MAX, SCHEMA_HEADER_BYTES, SCHEMA_MAGIC, SCHEMA_VERSION, schema_offset,
+};
 pub(crate) use schema_file::{publish_schema, read_schema};
 
 /// One map task's output. Holds its index in memory, charged to the task that made or opened it.
@@ -61,21 +63,9 @@ impl MapOutput {
         let header = IndexHeader::read(out, &file, map)?;
         let mut arrays = PartitionArrays::try_new(&consumer, header.partitions)?;
         read_index(out, &file, &header, &mut arrays)?;
-        let schema = read_schema(out, header.fingerprint, &consumer)?;
-        let layout = Arc::new(Layout::try_new(Arc::new(schema))?);
-        if layout.fingerprint() != header.fingerprint {
-            return Err(Error::corrupt(
-                "a schema file does not have the fingerprint of its name",
-            ));
-        }
+        let layout = Arc::new(read_schema(out, header.fingerprint, &consumer)?);
         let data = open_data(out, &header)?;
-        Ok(Self::fill(
-            OutputSlot::default(),
-            data,
-            layout,
-            header,
-            arrays,
-        ))
+        Ok(Self::fill(OutputSlot::default(), data, layout, header, arrays))
     }
 
     /// Puts together what was read or just written. Cannot fail, needs no memory.

@@ -18,7 +18,7 @@ impl Engine {
     pub(super) fn finish(mut self) -> Result<MapOutput> {
         let shared = Arc::clone(&self.shared);
         shared.check_cancelled()?;
-        self.sort_staged()?;
+        self.sort_last()?;
         let mut data = self.out.create()?;
         let data_bytes = shared
             .counters

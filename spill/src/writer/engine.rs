@@ -106,6 +106,15 @@ impl Engine {
 
     /// Sorts the staged rows into a chunk, spilling earlier ones if there is no room for it.
     pub(super) fn sort_staged(&mut self) -> Result<()> {
+        self.sort(false)
+    }
+
+    /// As [`Engine::sort_staged`], when no rows will follow. Needs no memory.
+    pub(super) fn sort_last(&mut self) -> Result<()> {
+        self.sort(true)
+    }
+
+    fn sort(&mut self, last: bool) -> Result<()> {
         if self.set.staging.rows() == 0 {
             return Ok(());
         }
@@ -119,7 +128,7 @@ impl Engine {
             }
             segments
         });
-        let area = self.area_for_chunk(segments)?;
+        let area = self.area_for_chunk(segments, last)?;
         shared.counters.timed(Phase::Sort, || {
             let layout = self.spec.layout();
             let sort = &self.set.sort;
@@ -134,25 +143,29 @@ impl Engine {
         Ok(())
     }
 
-    /// An area for the staged rows, and room for one more chunk in the list.
-    fn area_for_chunk(&mut self, segments: usize) -> Result<Area> {
-        if let Some(spare) = self.set.spare.take() {
-            return Ok(spare);
-        }
-        let bytes = SortedChunk::bytes_for(self.spec.layout(), &self.set.staging, segments);
-        let granted = self
-            .set
-            .chunks
-            .try_reserve_one()
-            .and_then(|()| Area::try_new(&self.consumer, bytes));
-        match granted {
-            Ok(area) => Ok(area),
-            Err(error) if error.kind() == ErrorKind::MemoryLimit => {
-                self.spill(SpillCause::Pressure)?;
-                self.set.spare.take().ok_or(NO_ROOM)
+    /// An area for the staged rows, and a place in the list. Order: what is free, the spare, what
+    /// other consumers give, and at last our own chunks. A finish takes the spare at once: it asks
+    /// for nothing.
+    fn area_for_chunk(&mut self, segments: usize, last: bool) -> Result<Area> {
+        if !last {
+            let bytes = SortedChunk::bytes_for(self.spec.layout(), &self.set.staging, segments);
+            // The spare's chunk keeps its place in the list.
+            if self.set.chunks.try_reserve_if_free(2).is_ok()
+                && let Ok(area) = Area::try_new_if_free(&self.consumer, bytes)
+            {
+                return Ok(area);
             }
-            Err(error) => Err(error),
+            if self.set.spare.is_none()
+                && self.set.chunks.try_reserve_if_free(2).is_ok()
+                && let Ok(area) = Area::try_new(&self.consumer, bytes)
+            {
+                return Ok(area);
+            }
         }
+        if self.set.spare.is_none() {
+            self.spill(SpillCause::Pressure)?;
+        }
+        self.set.spare.take().ok_or(NO_ROOM)
     }
 
     fn stage(
