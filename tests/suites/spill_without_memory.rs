@@ -165,11 +165,9 @@ fn scenario(
     fired
 }
 
-/// Asking is no fault where the answer may be no; needing is, and shows as a failure.
+/// Not even asking is allowed: an answer of no would not be noticed where it is optional.
 fn note(what: &str, refusals: Refusals) {
-    if refusals != Refusals::default() {
-        println!("a {what} asked for memory: {refusals:?}");
-    }
+    assert_eq!(refusals, Refusals::default(), "a {what} asked for memory");
 }
 
 fn input(codec: Codec) -> Input {

@@ -42,7 +42,7 @@ pub(crate) fn mixed(codec: Codec) -> Subject {
             Arc::new(NullArray::new(ids.len())),
             Arc::new(StringArray::from(names)),
             Arc::new(
-                ids.clone()
+                ids
                     .map(|id| (id % 3 > 0).then_some(id % 2 == 1))
                     .collect::<BooleanArray>(),
             ),
