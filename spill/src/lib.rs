@@ -17,12 +17,13 @@ mod sweep;
 mod writer;
 
 pub use map_output::{
-    INDEX_HEADER_BYTES, INDEX_MAGIC, INDEX_VERSION, MapOutput, SCHEMA_MAGIC, SCHEMA_VERSION,
-    index_offset,
+    INDEX_HEADER_BYTES, INDEX_MAGIC, INDEX_VERSION, MapOutput, SCHEMA_BYTES_MAX,
+    SCHEMA_HEADER_BYTES, SCHEMA_MAGIC, SCHEMA_VERSION, index_offset, schema_offset,
 };
 pub use names::{Token, index_name};
 pub use output_dir::{OutputDir, OutputFile, OutputOptions, SyncPolicy};
 pub use reader::PartitionReader;
+pub use run::{PAGE_BYTES, PAGE_ENTRIES, page_offset};
 pub use spec::{PARTITIONS_MAX, Partitioning, ShuffleSpec, minimum_budget};
 pub use spill_dirs::{DirIndex, DirMask, SpillDirs, SpillFile, SpillOptions};
 pub use store::{

@@ -1,7 +1,9 @@
 //! Rows of sorted chunks into blocks, encoded in place in the sink's buffer.
 
 use super::RowSizes;
-use super::header::{BLOCK_ALIGN, FRAME_HEADER_BYTES, HEADER_BYTES, Header, KIND_COLUMNS};
+use super::header::{
+    BLOCK_ALIGN, FRAME_HEADER_BYTES, HEADER_BYTES, Header, KIND_COLUMNS, frame_offset as at,
+};
 use crate::Result;
 use crate::cast::to_u32;
 use crate::chunk::SortedChunk;
@@ -173,10 +175,13 @@ pub(super) fn put_frame_header(
         u16::try_from(buffers).is_ok(),
         "the layout bounds a block's buffers"
     );
-    let buffers = to_u32(buffers).to_le_bytes();
-    target[..4].copy_from_slice(&[tag, 0, buffers[0], buffers[1]]);
-    target[4..8].copy_from_slice(&to_u32(raw_bytes).to_le_bytes());
-    target[8..12].copy_from_slice(&to_u32(stored_bytes).to_le_bytes());
+    let [low, high, ..] = to_u32(buffers).to_le_bytes();
+    target[at::TAG] = tag;
+    target[at::ZERO] = 0;
+    target[at::BUFFERS..at::RAW_BYTES].copy_from_slice(&[low, high]);
+    target[at::RAW_BYTES..at::STORED_BYTES].copy_from_slice(&to_u32(raw_bytes).to_le_bytes());
+    target[at::STORED_BYTES..FRAME_HEADER_BYTES]
+        .copy_from_slice(&to_u32(stored_bytes).to_le_bytes());
 }
 
 /// Compresses `raw`, cut at buffer ends, into frames. Returns their length.

@@ -63,6 +63,21 @@ pub mod offset {
     const _: () = assert!(HEADER_CRC + 4 == super::HEADER_BYTES);
 }
 
+/// Offsets of the fields of a frame's header; the stored bytes follow it.
+pub mod frame_offset {
+    /// `u8` codec tag.
+    pub const TAG: usize = 0;
+    /// `u8` zero.
+    pub const ZERO: usize = TAG + 1;
+    /// `u16` buffers in the frame, 0 in a chain.
+    pub const BUFFERS: usize = ZERO + 1;
+    /// `u32` bytes once decompressed.
+    pub const RAW_BYTES: usize = BUFFERS + 2;
+    /// `u32` bytes stored.
+    pub const STORED_BYTES: usize = RAW_BYTES + 4;
+    const _: () = assert!(STORED_BYTES + 4 == super::FRAME_HEADER_BYTES);
+}
+
 /// A header that was checked, or is about to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
@@ -145,6 +160,12 @@ impl Header {
                 Error::new(ErrorKind::Unsupported, "a block of a newer format version")
                     .with(Figure::Found, version),
             );
+        }
+        if u64::from_le_bytes(take(bytes, offset::RESERVED)) != 0 {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "a block uses a field that this version does not know",
+            ));
         }
         let [kind] = take(bytes, offset::KIND);
         let header = Self {
@@ -246,6 +267,17 @@ mod tests {
             }
             assert!(Header::decode(&damaged).is_err(), "bit {bit}");
         }
+    }
+
+    /// A later version may give the reserved bytes a meaning, and must not be misread.
+    #[test]
+    fn refuses_reserved_bytes_in_use() {
+        let mut bytes = HEADER.encode();
+        put(&mut bytes, offset::RESERVED + 7, [1]);
+        let crc = crc32c::crc32c(&bytes[..offset::HEADER_CRC]);
+        put(&mut bytes, offset::HEADER_CRC, crc.to_le_bytes());
+        let error = Header::decode(&bytes).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
     }
 
     #[test]

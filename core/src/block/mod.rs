@@ -5,7 +5,8 @@
 //!              `------------ body -----------'
 //! ```
 //!
-//! Blocks of one partition follow one another; segments join by byte copy. A row whose buffers are
+//! Blocks of one partition follow one another, with fillers between them where a writer wants the
+//! next block on some boundary; segments join by byte copy. A row whose buffers are
 //! larger than a block is a *chain* of blocks. Nothing in a block is believed before the header's
 //! magic, version, limits and checksum and the body's checksum have passed, and what they vouch for
 //! is validated all the same.
@@ -13,6 +14,7 @@
 mod chain;
 mod decode;
 mod encode;
+mod filler;
 mod header;
 mod row;
 mod shells;
@@ -21,9 +23,12 @@ mod verify;
 
 pub use decode::{BlockDecoder, Decoded};
 pub use encode::{BlockEncoder, RowSlice};
+pub use filler::{
+    FILLER_BYTES_MAX, FILLER_BYTES_MIN, FILLER_MAGIC, check_filler, filler_bytes, filler_offset,
+};
 pub use header::{
     BLOCK_ALIGN, BODY_BYTES_MAX, FLAG_FIRST, FLAG_LAST, FLAG_MIDDLE, FRAME_HEADER_BYTES,
-    HEADER_BYTES, Header, KIND_COLUMNS, KIND_RECORDS, MAGIC, RAW_BYTES_MAX, VERSION, offset,
+    HEADER_BYTES, Header, KIND_COLUMNS, KIND_RECORDS, MAGIC, RAW_BYTES_MAX, VERSION, frame_offset, offset,
 };
 pub use row::{ArrayRow, ChunkRow, RowSource};
 pub use shells::shell_bytes;

@@ -39,9 +39,12 @@ impl Codec {
     }
 }
 
-pub(crate) const TAG_NONE: u8 = 0;
-pub(crate) const TAG_LZ4: u8 = 1;
-pub(crate) const TAG_ZSTD: u8 = 2;
+/// A frame stored as it is.
+pub const TAG_NONE: u8 = 0;
+/// A frame in LZ4 block format.
+pub const TAG_LZ4: u8 = 1;
+/// A Zstandard frame.
+pub const TAG_ZSTD: u8 = 2;
 
 impl FromStr for Codec {
     type Err = Error;

@@ -12,7 +12,7 @@ use arrow_schema::{DataType, Field, IntervalUnit, Schema, TimeUnit};
 use crate::{Error, ErrorKind, Figure, Result};
 
 /// Fields and metadata entries a schema may have.
-const ENTRIES_MAX: u32 = 1 << 20;
+pub const ENTRIES_MAX: u32 = 1 << 20;
 
 /// Encodes a schema. Metadata is sorted by key, so that equal schemas give equal bytes.
 ///

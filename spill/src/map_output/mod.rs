@@ -24,7 +24,9 @@ use crate::writer::PartitionArrays;
 
 pub use index::{INDEX_HEADER_BYTES, INDEX_MAGIC, INDEX_VERSION, index_offset};
 pub(crate) use index::{IndexHeader, data_file_named_by, read_index, write_index};
-pub use schema_file::{SCHEMA_MAGIC, SCHEMA_VERSION};
+pub use schema_file::{
+    SCHEMA_BYTES_MAX, SCHEMA_HEADER_BYTES, SCHEMA_MAGIC, SCHEMA_VERSION, schema_offset,
+};
 pub(crate) use schema_file::{publish_schema, read_schema};
 
 /// One map task's output. Holds its index in memory, charged to the task that made or opened it.

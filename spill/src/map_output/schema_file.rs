@@ -14,14 +14,29 @@ use bywash_core::{Error, ErrorKind, Figure, Result};
 
 use crate::output_dir::OutputDir;
 use crate::store::{Name, Publish, read_exact_at};
+use schema_offset as at;
 
 /// The first four bytes, "BWSC" in a file.
 pub const SCHEMA_MAGIC: u32 = u32::from_le_bytes(*b"BWSC");
 /// The format version this library writes.
 pub const SCHEMA_VERSION: u32 = 1;
-const HEADER_BYTES: usize = 16;
-/// The longest encoding that is read.
-const SCHEMA_BYTES_MAX: u64 = 16 << 20;
+/// Bytes before the encoding.
+pub const SCHEMA_HEADER_BYTES: usize = 16;
+/// Bytes of an encoding at most.
+pub const SCHEMA_BYTES_MAX: u64 = 16 << 20;
+
+/// Offsets of the fields before the encoding.
+pub mod schema_offset {
+    /// `u32` magic.
+    pub const MAGIC: usize = 0;
+    /// `u32` version.
+    pub const VERSION: usize = MAGIC + 4;
+    /// `u32` bytes of the encoding.
+    pub const LENGTH: usize = VERSION + 4;
+    /// `u32` CRC-32C of the encoding.
+    pub const CRC: usize = LENGTH + 4;
+    const _: () = assert!(CRC + 4 == super::SCHEMA_HEADER_BYTES);
+}
 
 /// Publishes a schema's encoding unless it is there. Needs no memory.
 pub(crate) fn publish_schema(out: &Arc<OutputDir>, fingerprint: u64, encoded: &[u8]) -> Result<()> {
@@ -33,14 +48,14 @@ pub(crate) fn publish_schema(out: &Arc<OutputDir>, fingerprint: u64, encoded: &[
         .ok()
         .filter(|len| u64::from(*len) <= SCHEMA_BYTES_MAX);
     let len = len.ok_or_else(|| TOO_LONG.with(Figure::Length, encoded.len()))?;
-    let mut header = [0; HEADER_BYTES];
-    header[..4].copy_from_slice(&SCHEMA_MAGIC.to_le_bytes());
-    header[4..8].copy_from_slice(&SCHEMA_VERSION.to_le_bytes());
-    header[8..12].copy_from_slice(&len.to_le_bytes());
-    header[12..].copy_from_slice(&crc32c::crc32c(encoded).to_le_bytes());
+    let mut header = [0; SCHEMA_HEADER_BYTES];
+    header[at::MAGIC..at::VERSION].copy_from_slice(&SCHEMA_MAGIC.to_le_bytes());
+    header[at::VERSION..at::LENGTH].copy_from_slice(&SCHEMA_VERSION.to_le_bytes());
+    header[at::LENGTH..at::CRC].copy_from_slice(&len.to_le_bytes());
+    header[at::CRC..].copy_from_slice(&crc32c::crc32c(encoded).to_le_bytes());
     let mut file = out.create()?;
     file.write_all_at(&header, 0)?;
-    file.write_all_at(encoded, HEADER_BYTES as u64)?;
+    file.write_all_at(encoded, SCHEMA_HEADER_BYTES as u64)?;
     match file.commit(&name)? {
         Publish::Done | Publish::AlreadyExists => Ok(()),
     }
@@ -54,28 +69,32 @@ pub(crate) fn read_schema(
 ) -> Result<Schema> {
     let name = schema_name(fingerprint)?;
     let file = out.open_read(&name)?;
-    let mut header = [0; HEADER_BYTES];
+    let mut header = [0; SCHEMA_HEADER_BYTES];
     read_exact_at(out.store(), &file, &mut header, 0)?;
-    let word = |at: usize| header[at..at + 4].try_into().map_or(0, u32::from_le_bytes);
+    let word = |field: usize| {
+        header[field..field + 4]
+            .try_into()
+            .map_or(0, u32::from_le_bytes)
+    };
     let damaged = || Error::corrupt("a schema file is damaged").at(file.place());
-    if word(0) != SCHEMA_MAGIC {
+    if word(at::MAGIC) != SCHEMA_MAGIC {
         return Err(damaged());
     }
-    if word(4) != SCHEMA_VERSION {
+    if word(at::VERSION) != SCHEMA_VERSION {
         return Err(
             Error::new(ErrorKind::Unsupported, "a schema of a newer format version")
-                .with(Figure::Found, word(4))
+                .with(Figure::Found, word(at::VERSION))
                 .at(file.place()),
         );
     }
-    let len = u64::from(word(8));
-    if len > SCHEMA_BYTES_MAX || out.store().len(&file)? != HEADER_BYTES as u64 + len {
+    let len = u64::from(word(at::LENGTH));
+    if len > SCHEMA_BYTES_MAX || out.store().len(&file)? != SCHEMA_HEADER_BYTES as u64 + len {
         return Err(damaged());
     }
     // The decoded schema, a few times as large at most, is charged with its bytes while it is made.
-    let mut encoded = Block::try_new(consumer, word(8) as usize, len * 8)?;
-    read_exact_at(out.store(), &file, &mut encoded, HEADER_BYTES as u64)?;
-    if crc32c::crc32c(&encoded) != word(12) {
+    let mut encoded = Block::try_new(consumer, word(at::LENGTH) as usize, len * 8)?;
+    read_exact_at(out.store(), &file, &mut encoded, SCHEMA_HEADER_BYTES as u64)?;
+    if crc32c::crc32c(&encoded) != word(at::CRC) {
         return Err(damaged());
     }
     decode_schema(&encoded).map_err(|error| error.at(file.place()))

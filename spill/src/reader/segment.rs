@@ -1,6 +1,8 @@
 //! A segment's blocks, read through one buffer that is as large as its largest block.
 
-use bywash_core::block::{BLOCK_ALIGN, HEADER_BYTES, Header};
+use bywash_core::block::{
+    BLOCK_ALIGN, FILLER_BYTES_MIN, HEADER_BYTES, Header, check_filler, filler_bytes,
+};
 use bywash_core::cast::to_usize;
 use bywash_core::memory::{Block, Consumer};
 use bywash_core::port::ByteSource;
@@ -47,6 +49,7 @@ impl SegmentReader {
         if self.filled.is_empty() && self.position == self.end {
             return Ok(None);
         }
+        while self.skip_filler(source)? {}
         self.fill(source, HEADER_BYTES)?;
         let bytes = self
             .bytes()
@@ -66,6 +69,24 @@ impl SegmentReader {
         self.crc = crc32c::crc32c_append(self.crc, block);
         let body = HEADER_BYTES..HEADER_BYTES + header.body_bytes as usize;
         Ok(Some((header, block.get(body).ok_or(ENDS_INSIDE)?)))
+    }
+
+    /// Skips a filler if one begins here. A block follows it, or the segment is damaged.
+    fn skip_filler(&mut self, source: &dyn ByteSource) -> Result<bool> {
+        self.fill(source, FILLER_BYTES_MIN)?;
+        let start = self
+            .bytes()
+            .first_chunk::<FILLER_BYTES_MIN>()
+            .ok_or(ENDS_INSIDE)?;
+        let Some(len) = filler_bytes(*start)? else {
+            return Ok(false);
+        };
+        self.fill(source, len)?;
+        let filler = self.bytes().get(..len).ok_or(ENDS_INSIDE)?;
+        check_filler(filler.get(FILLER_BYTES_MIN..).unwrap_or_default())?;
+        self.crc = crc32c::crc32c_append(self.crc, filler);
+        self.filled.start += len;
+        Ok(true)
     }
 
     /// Makes at least `len` bytes ready, reading as much as the buffer holds.

@@ -16,7 +16,8 @@ use bywash_core::{Error, Figure, Result};
 use crate::spill_dirs::SpillFile;
 use crate::writer::FileSink;
 
-pub(crate) use table::{PAGE_BYTES, write_table};
+pub(crate) use table::write_table;
+pub use table::{PAGE_BYTES, PAGE_ENTRIES, page_offset};
 
 /// Runs a writer keeps before it merges some: a file descriptor and a window each.
 pub(crate) const RUNS_MAX: usize = 64;
