@@ -13,7 +13,7 @@ use twox_hash::XxHash3_64;
 
 use crate::{Error, ErrorKind, Figure, Result};
 
-pub use schema_codec::{ENTRIES_MAX, decode_schema, encode_schema};
+pub use schema_codec::{ENTRIES_MAX, decode_schema, decoded_bytes_max, encode_schema};
 pub use view::{ColumnView, Values};
 
 /// How a node's values lie in memory.

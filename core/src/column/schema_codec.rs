@@ -57,6 +57,22 @@ pub fn decode_schema(bytes: &[u8]) -> Result<Schema> {
     Ok(Schema::new_with_metadata(decoded, metadata))
 }
 
+/// The most bytes that [`decode_schema`] of `encoded` and a [`Layout`](super::Layout) of it
+/// allocate: far more than the encoding, whose smallest field is 10 bytes and smallest metadata
+/// entry 8.
+pub fn decoded_bytes_max(encoded: &[u8]) -> u64 {
+    let fields = encoded.first_chunk().map_or(0, |b| u32::from_le_bytes(*b));
+    let fields = u64::from(fields).min((encoded.len() / FIELD_BYTES_MIN) as u64);
+    fields * FIELD_BYTES_DECODED + encoded.len() as u64 * ENTRY_BYTES_PER_BYTE
+}
+
+/// A field without name, parameters and metadata.
+const FIELD_BYTES_MIN: usize = 10;
+/// A field behind its `Arc`, its place in lists that are copied as they grow, and its node.
+const FIELD_BYTES_DECODED: u64 = 512;
+/// Two strings and their place in a map that is copied as it grows, and the schema encoded again.
+const ENTRY_BYTES_PER_BYTE: u64 = 24;
+
 fn put_type(out: &mut Vec<u8>, data_type: &DataType) -> Result<()> {
     use DataType as D;
     let simple = |code: u8| vec![code];

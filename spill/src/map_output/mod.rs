@@ -63,21 +63,10 @@ impl MapOutput {
         let header = IndexHeader::read(out, &file, map)?;
         let mut arrays = PartitionArrays::try_new(&consumer, header.partitions)?;
         read_index(out, &file, &header, &mut arrays)?;
-        let schema = read_schema(out, header.fingerprint, &consumer)?;
-        let layout = Arc::new(Layout::try_new(Arc::new(schema))?);
-        if layout.fingerprint() != header.fingerprint {
-            return Err(Error::corrupt(
-                "a schema file does not have the fingerprint of its name",
-            ));
-        }
+        let layout = Arc::new(read_schema(out, header.fingerprint, &consumer)?);
         let data = open_data(out, &header)?;
-        Ok(Self::fill(
-            OutputSlot::default(),
-            data,
-            layout,
-            header,
-            arrays,
-        ))
+        let slot = OutputSlot::default();
+        Ok(Self::fill(slot, data, layout, header, arrays))
     }
 
     /// Puts together what was read or just written. Cannot fail, needs no memory.

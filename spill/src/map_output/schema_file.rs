@@ -7,8 +7,7 @@
 
 use std::sync::Arc;
 
-use arrow_schema::Schema;
-use bywash_core::column::decode_schema;
+use bywash_core::column::{Layout, decode_schema, decoded_bytes_max};
 use bywash_core::memory::{Block, Consumer};
 use bywash_core::{Error, ErrorKind, Figure, Result};
 
@@ -61,12 +60,12 @@ pub(crate) fn publish_schema(out: &Arc<OutputDir>, fingerprint: u64, encoded: &[
     }
 }
 
-/// Reads the schema of a fingerprint.
+/// Reads the schema of a fingerprint, taken apart.
 pub(crate) fn read_schema(
     out: &Arc<OutputDir>,
     fingerprint: u64,
     consumer: &Consumer,
-) -> Result<Schema> {
+) -> Result<Layout> {
     let name = schema_name(fingerprint)?;
     let file = out.open_read(&name)?;
     let mut header = [0; SCHEMA_HEADER_BYTES];
@@ -91,13 +90,24 @@ pub(crate) fn read_schema(
     if len > SCHEMA_BYTES_MAX || out.store().len(&file)? != SCHEMA_HEADER_BYTES as u64 + len {
         return Err(damaged());
     }
-    // The decoded schema, a few times as large at most, is charged with its bytes while it is made.
-    let mut encoded = Block::try_new(consumer, word(at::LENGTH) as usize, len * 8)?;
+    let mut encoded = Block::try_new(consumer, word(at::LENGTH) as usize, 0)?;
     read_exact_at(out.store(), &file, &mut encoded, SCHEMA_HEADER_BYTES as u64)?;
     if crc32c::crc32c(&encoded) != word(at::CRC) {
         return Err(damaged());
     }
-    decode_schema(&encoded).map_err(|error| error.at(file.place()))
+    // Charged while it is made: whoever wrote the file also chose how much that takes.
+    let mut decoded = consumer.reserve(decoded_bytes_max(&encoded))?;
+    decoded.set_live(decoded.granted());
+    let layout = decode_schema(&encoded)
+        .and_then(|schema| Layout::try_new(Arc::new(schema)))
+        .map_err(|error| error.at(file.place()))?;
+    if layout.fingerprint() != fingerprint {
+        return Err(
+            Error::corrupt("a schema file does not have the fingerprint of its name")
+                .at(file.place()),
+        );
+    }
+    Ok(layout)
 }
 
 fn schema_name(fingerprint: u64) -> Result<Name> {
