@@ -1,7 +1,8 @@
 //! The kit of the cross-crate suites: generators, a naive oracle, a counting and refusing
 //! allocator, kernel memory limits, child processes and the one seed.
 //!
-//! Only [`case`], [`dirs`], [`faults`] and [`storage`] use the code under test: they drive it.
+//! Only [`blocks`], [`case`], [`dirs`], [`faults`], [`map_files`] and [`storage`] use the code under
+//! test: they drive it.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -12,12 +13,14 @@
 )]
 
 pub mod alloc;
+pub mod blocks;
 pub mod case;
 pub mod cgroup;
 pub mod child;
 pub mod dirs;
 pub mod faults;
 pub mod generate;
+pub mod map_files;
 pub mod oracle;
 pub mod search;
 pub mod seed;
