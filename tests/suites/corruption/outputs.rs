@@ -21,11 +21,11 @@ pub(crate) const CODECS: [Codec; 3] = [Codec::None, Codec::Lz4, Codec::ZSTD];
 pub(crate) fn mixed(codec: Codec) -> Subject {
     let schema = Arc::new(Schema::new(vec![
         Field::new("id", DataType::Int32, false),
+        Field::new("nothing", DataType::Null, true),
         Field::new("name", DataType::Utf8, true),
         Field::new("flag", DataType::Boolean, true),
         Field::new("price", DataType::Decimal128(12, 2), true),
         Field::new("blob", DataType::LargeBinary, true),
-        Field::new("nothing", DataType::Null, true),
     ]));
     let batch = |first: i32, rows: i32| {
         let ids = first..first + rows;
@@ -39,6 +39,7 @@ pub(crate) fn mixed(codec: Codec) -> Subject {
         let prices: Decimal128Array = prices.collect();
         let columns: Vec<ArrayRef> = vec![
             Arc::new(PrimitiveArray::<Int32Type>::from_iter_values(ids.clone())),
+            Arc::new(NullArray::new(ids.len())),
             Arc::new(StringArray::from(names)),
             Arc::new(
                 ids.clone()
@@ -47,7 +48,6 @@ pub(crate) fn mixed(codec: Codec) -> Subject {
             ),
             Arc::new(prices.with_precision_and_scale(12, 2).unwrap()),
             Arc::new(LargeBinaryArray::from_iter(blobs)),
-            Arc::new(NullArray::new(ids.len())),
         ];
         RecordBatch::try_new(Arc::clone(&schema), columns).unwrap()
     };
