@@ -49,10 +49,11 @@ impl Engine {
         if data.publish(&header.data_name)? == Publish::AlreadyExists {
             return Err(ATTEMPT_RUNS_TWICE);
         }
-        self.out.sync()?;
         // Opened before the commit, so that nothing but its sync can fail after it.
         let reading = open_data(&self.out, &header)?;
         publish_schema(&self.out, header.fingerprint, self.spec.encoded_schema())?;
+        // The names the index needs are on the disk before its own.
+        self.out.sync()?;
         let mut index = self.out.create()?;
         let mut sink = self.set.write.begin(&mut index);
         write_index(&header, &self.set.partitions, &mut sink)?;
