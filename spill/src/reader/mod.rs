@@ -18,7 +18,8 @@ use segment::SegmentReader;
 ///
 /// A batch is one block: at most 4 MiB before Arrow's padding, or one larger row. Everything is
 /// checked: blocks against their checksums and their partition, all of them against the index. The
-/// first error ends the iteration; the batches before it are good. Calls block on the disk.
+/// first error ends the iteration; drop the batches before it with it, for only the end shows that
+/// none is missing or from elsewhere. Calls block on the disk.
 pub struct PartitionReader {
     output: OutputSlot,
     partition: u32,
