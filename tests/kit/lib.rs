@@ -1,7 +1,8 @@
 //! The kit of the cross-crate suites: generators, a naive oracle, a counting and refusing
 //! allocator, kernel memory limits, child processes and the one seed.
 //!
-//! Only [`case`], [`dirs`], [`faults`] and [`storage`] use the code under test: they drive it.
+//! Only [`blocks`], [`case`], [`dirs`], [`faults`], [`map_files`] and [`storage`] use the code under
+//! test: they drive it.
 #![expect(
     clippy::expect_used,
     clippy::panic,
