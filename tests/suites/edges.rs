@@ -1,0 +1,209 @@
+//! The edges of what a writer takes: what it accepts is written and read back, and what it cannot
+//! is refused before the first row.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_array::{
+    Array, ArrayRef, FixedSizeBinaryArray, Int8Array, NullArray, RecordBatch, RecordBatchOptions,
+    make_array,
+};
+use arrow_data::ArrayData;
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use bywash::{
+    AttemptId, ChargeMode, Codec, MapId, MapOutput, MemoryLedger, Partitioning, ShuffleSpec,
+    ShuffleWriter, TaskMemory, minimum_budget,
+};
+use bywash_core::memory::Area;
+use bywash_tests::case::admit;
+use bywash_tests::dirs::Dirs;
+
+const MIB: u64 = 1 << 20;
+
+fn schema(fields: Vec<Field>) -> SchemaRef {
+    Arc::new(Schema::new(fields))
+}
+
+/// Writes a batch's rows to alternating partitions of two, and reads both back.
+fn round_trip(spec: &ShuffleSpec, task: &TaskMemory, batch: &RecordBatch) -> Vec<RecordBatch> {
+    let dirs = Dirs::new();
+    let mut writer =
+        ShuffleWriter::new(spec, task, &dirs.spill, &dirs.out, MapId(0), AttemptId(0)).unwrap();
+    let ids: Vec<u32> = (0..batch.num_rows()).map(|row| u32::from(row % 2 == 1)).collect();
+    writer.write_with_ids(batch, &ids).unwrap();
+    drop(writer.finish().unwrap());
+    let output = MapOutput::open(&dirs.out, MapId(0), task).unwrap();
+    let read = |partition| {
+        output
+            .read(partition, task, ChargeMode::Detached)
+            .unwrap()
+            .map(Result::unwrap)
+            .collect::<Vec<_>>()
+    };
+    [read(0), read(1)].concat()
+}
+
+fn ids(schema: SchemaRef) -> ShuffleSpec {
+    ShuffleSpec::new(schema, 2, Partitioning::Ids).unwrap()
+}
+
+/// A frame counts its buffers in 16 bits.
+#[test]
+fn very_many_columns_are_read_back_or_refused() {
+    for columns in [32_767_usize, 32_768, 40_000] {
+        for codec in [Codec::None, Codec::Lz4] {
+            let fields = (0..columns)
+                .map(|i| Field::new(format!("c{i}"), DataType::Int8, true))
+                .collect();
+            let schema = schema(fields);
+            let Ok(spec) = ShuffleSpec::new(Arc::clone(&schema), 2, Partitioning::Ids) else {
+                assert!(columns > 32_767, "refused without need");
+                continue;
+            };
+            let spec = spec.with_codec(codec);
+            let column: ArrayRef = Arc::new(Int8Array::from(vec![Some(1), None, None]));
+            let batch = RecordBatch::try_new(schema, vec![column; columns]).unwrap();
+            let ledger = MemoryLedger::unlimited();
+            let task = admit(&ledger, 0).unwrap();
+            let read = round_trip(&spec, &task, &batch);
+            let rows: usize = read.iter().map(RecordBatch::num_rows).sum();
+            assert_eq!(rows, 3, "{columns} columns, {codec}");
+            assert!(read[0].column(columns - 1).is_valid(0));
+            assert!(read[0].column(columns - 1).is_null(1));
+        }
+    }
+}
+
+/// Staging is bounded in bytes whatever the budget.
+#[test]
+fn wide_rows_need_little_where_memory_is_unlimited() {
+    for width in [1 << 20, i32::MAX] {
+        let schema = schema(vec![Field::new("f", DataType::FixedSizeBinary(width), true)]);
+        let spec = ids(Arc::clone(&schema));
+        let ledger = MemoryLedger::unlimited();
+        let task = admit(&ledger, 0).unwrap();
+        let dirs = Dirs::new();
+        let writer =
+            ShuffleWriter::new(&spec, &task, &dirs.spill, &dirs.out, MapId(0), AttemptId(0));
+        writer.unwrap();
+        let rows = 4 * u64::try_from(width).unwrap();
+        assert!(ledger.peak_granted() < rows + 300 * MIB, "{}", ledger.peak_granted());
+    }
+}
+
+/// What was promised when a task was admitted is enough for its writer, whatever others hold.
+#[test]
+fn a_promise_is_enough_beside_a_task_that_holds_the_rest() {
+    let schema = schema(vec![Field::new("n", DataType::Int8, true)]);
+    let spec = ids(Arc::clone(&schema));
+    let minimum = minimum_budget(&spec, 1).unwrap();
+    let ledger = MemoryLedger::new(64 * MIB);
+    let greedy = admit(&ledger, 0).unwrap();
+    let consumer = greedy.consumer("greedy");
+    let held = usize::try_from(64 * MIB - minimum).unwrap() / 4096 * 4096;
+    let areas: Vec<Area> = std::iter::repeat_with(|| Area::try_new_if_free(&consumer, MIB as usize))
+        .take(held / MIB as usize)
+        .map(Result::unwrap)
+        .collect();
+    let task = admit(&ledger, minimum).unwrap();
+    let column: ArrayRef = Arc::new(Int8Array::from(vec![1, 2, 3]));
+    let batch = RecordBatch::try_new(schema, vec![column]).unwrap();
+    let read = round_trip(&spec, &task, &batch);
+    assert_eq!(read.iter().map(RecordBatch::num_rows).sum::<usize>(), 3);
+    drop(areas);
+}
+
+#[test]
+fn columns_without_bytes_keep_their_rows() {
+    let rows = 70_000;
+    let none = RecordBatch::try_new_with_options(
+        schema(vec![]),
+        vec![],
+        &RecordBatchOptions::new().with_row_count(Some(rows)),
+    )
+    .unwrap();
+    let null: ArrayRef = Arc::new(NullArray::new(rows));
+    let empty: ArrayRef = Arc::new(
+        FixedSizeBinaryArray::try_new_with_len(0, Vec::<u8>::new().into(), None, rows).unwrap(),
+    );
+    let batches = [
+        none,
+        RecordBatch::try_new(
+            schema(vec![Field::new("n", DataType::Null, true)]),
+            vec![Arc::clone(&null)],
+        )
+        .unwrap(),
+        RecordBatch::try_new(
+            schema(vec![Field::new("f", DataType::FixedSizeBinary(0), false)]),
+            vec![empty],
+        )
+        .unwrap(),
+    ];
+    for batch in batches {
+        for partitions in [1, 2] {
+            let spec = ids(batch.schema());
+            let minimum = minimum_budget(&spec, 1).unwrap();
+            let ledger = MemoryLedger::new(minimum.max(partitions));
+            let task = admit(&ledger, minimum).unwrap();
+            let read = round_trip(&spec, &task, &batch);
+            assert_eq!(read.iter().map(RecordBatch::num_rows).sum::<usize>(), rows);
+        }
+    }
+}
+
+/// A schema that a writer takes is one that a reader takes.
+#[test]
+fn odd_types_are_read_back_or_refused() {
+    let types = [
+        DataType::Null,
+        DataType::Decimal32(0, 0),
+        DataType::Decimal64(19, 2),
+        DataType::Decimal128(39, 2),
+        DataType::Decimal128(5, 100),
+        DataType::Decimal256(77, -128),
+        DataType::Time32(TimeUnit::Nanosecond),
+        DataType::Time64(TimeUnit::Second),
+        DataType::Timestamp(TimeUnit::Second, Some("Wild/Zone".into())),
+        DataType::FixedSizeBinary(-1),
+    ];
+    for data_type in types {
+        for nullable in [true, false] {
+            let schema = schema(vec![Field::new("c", data_type.clone(), nullable)]);
+            let Ok(spec) = ShuffleSpec::new(Arc::clone(&schema), 2, Partitioning::Ids) else {
+                continue;
+            };
+            let column = match data_type {
+                DataType::Null => Arc::new(NullArray::new(3)),
+                _ => {
+                    let width = data_type.primitive_width().unwrap();
+                    let data = ArrayData::builder(data_type.clone())
+                        .len(3)
+                        .add_buffer(vec![0_u8; width * 3].into());
+                    make_array(data.align_buffers(true).build().unwrap())
+                }
+            };
+            let options = RecordBatchOptions::new().with_row_count(Some(3));
+            let Ok(batch) = RecordBatch::try_new_with_options(schema, vec![column], &options) else {
+                continue;
+            };
+            let ledger = MemoryLedger::new(64 * MIB);
+            let task = admit(&ledger, 0).unwrap();
+            let read = round_trip(&spec, &task, &batch);
+            let rows = read.iter().map(RecordBatch::num_rows).sum::<usize>();
+            assert_eq!(rows, 3, "{data_type}");
+        }
+    }
+}
+
+/// A schema file has at most 16 MiB and a million entries.
+#[test]
+fn a_schema_too_large_for_its_file_is_refused_at_once() {
+    let field = Field::new("n", DataType::Int8, true);
+    let large = HashMap::from([("k".to_owned(), "v".repeat(17 << 20))]);
+    let many = (0..(1 << 20) + 1).map(|i| (format!("{i:x}"), String::new())).collect();
+    for metadata in [large, many] {
+        let schema = Arc::new(Schema::new_with_metadata(vec![field.clone()], metadata));
+        assert!(ShuffleSpec::new(schema, 2, Partitioning::Ids).is_err());
+    }
+}
