@@ -12,8 +12,8 @@ use arrow_array::{
 use arrow_data::ArrayData;
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bywash::{
-    AttemptId, ChargeMode, Codec, MapId, MapOutput, MemoryLedger, Partitioning, ShuffleSpec,
-    ShuffleWriter, TaskMemory, minimum_budget,
+    AttemptId, ChargeMode, Codec, ErrorKind, FsStore, MapId, MapOutput, MemoryLedger, OutputDir,
+    Partitioning, ShuffleSpec, ShuffleWriter, TaskMemory, minimum_budget,
 };
 use bywash_core::memory::Area;
 use bywash_tests::case::admit;
@@ -30,7 +30,9 @@ fn round_trip(spec: &ShuffleSpec, task: &TaskMemory, batch: &RecordBatch) -> Vec
     let dirs = Dirs::new();
     let mut writer =
         ShuffleWriter::new(spec, task, &dirs.spill, &dirs.out, MapId(0), AttemptId(0)).unwrap();
-    let ids: Vec<u32> = (0..batch.num_rows()).map(|row| u32::from(row % 2 == 1)).collect();
+    let ids: Vec<u32> = (0..batch.num_rows())
+        .map(|row| u32::from(row % 2 == 1))
+        .collect();
     writer.write_with_ids(batch, &ids).unwrap();
     drop(writer.finish().unwrap());
     let output = MapOutput::open(&dirs.out, MapId(0), task).unwrap();
@@ -79,7 +81,11 @@ fn very_many_columns_are_read_back_or_refused() {
 #[test]
 fn wide_rows_need_little_where_memory_is_unlimited() {
     for width in [1 << 20, i32::MAX] {
-        let schema = schema(vec![Field::new("f", DataType::FixedSizeBinary(width), true)]);
+        let schema = schema(vec![Field::new(
+            "f",
+            DataType::FixedSizeBinary(width),
+            true,
+        )]);
         let spec = ids(Arc::clone(&schema));
         let ledger = MemoryLedger::unlimited();
         let task = admit(&ledger, 0).unwrap();
@@ -88,7 +94,11 @@ fn wide_rows_need_little_where_memory_is_unlimited() {
             ShuffleWriter::new(&spec, &task, &dirs.spill, &dirs.out, MapId(0), AttemptId(0));
         writer.unwrap();
         let rows = 4 * u64::try_from(width).unwrap();
-        assert!(ledger.peak_granted() < rows + 300 * MIB, "{}", ledger.peak_granted());
+        assert!(
+            ledger.peak_granted() < rows + 300 * MIB,
+            "{}",
+            ledger.peak_granted()
+        );
     }
 }
 
@@ -101,10 +111,8 @@ fn a_promise_is_enough_beside_a_task_that_holds_the_rest() {
     let ledger = MemoryLedger::new(64 * MIB);
     let greedy = admit(&ledger, 0).unwrap();
     let consumer = greedy.consumer("greedy");
-    let held = usize::try_from(64 * MIB - minimum).unwrap() / 4096 * 4096;
-    let areas: Vec<Area> = std::iter::repeat_with(|| Area::try_new_if_free(&consumer, MIB as usize))
-        .take(held / MIB as usize)
-        .map(Result::unwrap)
+    let areas: Vec<Area> = (0..(64 * MIB - minimum) / MIB)
+        .map(|_| Area::try_new_if_free(&consumer, 1 << 20).unwrap())
         .collect();
     let task = admit(&ledger, minimum).unwrap();
     let column: ArrayRef = Arc::new(Int8Array::from(vec![1, 2, 3]));
@@ -173,18 +181,15 @@ fn odd_types_are_read_back_or_refused() {
             let Ok(spec) = ShuffleSpec::new(Arc::clone(&schema), 2, Partitioning::Ids) else {
                 continue;
             };
-            let column = match data_type {
-                DataType::Null => Arc::new(NullArray::new(3)),
-                _ => {
-                    let width = data_type.primitive_width().unwrap();
-                    let data = ArrayData::builder(data_type.clone())
-                        .len(3)
-                        .add_buffer(vec![0_u8; width * 3].into());
-                    make_array(data.align_buffers(true).build().unwrap())
-                }
-            };
+            let width = data_type.primitive_width();
+            let mut data = ArrayData::builder(data_type.clone()).len(3);
+            if let Some(width) = width {
+                data = data.add_buffer(vec![0_u8; width * 3].into());
+            }
+            let column = make_array(data.align_buffers(true).build().unwrap());
             let options = RecordBatchOptions::new().with_row_count(Some(3));
-            let Ok(batch) = RecordBatch::try_new_with_options(schema, vec![column], &options) else {
+            let Ok(batch) = RecordBatch::try_new_with_options(schema, vec![column], &options)
+            else {
                 continue;
             };
             let ledger = MemoryLedger::new(64 * MIB);
@@ -201,9 +206,49 @@ fn odd_types_are_read_back_or_refused() {
 fn a_schema_too_large_for_its_file_is_refused_at_once() {
     let field = Field::new("n", DataType::Int8, true);
     let large = HashMap::from([("k".to_owned(), "v".repeat(17 << 20))]);
-    let many = (0..(1 << 20) + 1).map(|i| (format!("{i:x}"), String::new())).collect();
+    let many = (0..=1 << 20)
+        .map(|i| (format!("{i:x}"), String::new()))
+        .collect();
     for metadata in [large, many] {
         let schema = Arc::new(Schema::new_with_metadata(vec![field.clone()], metadata));
         assert!(ShuffleSpec::new(schema, 2, Partitioning::Ids).is_err());
+    }
+}
+
+#[test]
+fn a_directory_opened_for_reading_takes_no_writer() {
+    let dirs = Dirs::new();
+    let out = OutputDir::open_existing(Arc::new(FsStore::new()), &dirs.out_path()).unwrap();
+    let ledger = MemoryLedger::unlimited();
+    let task = admit(&ledger, 0).unwrap();
+    let spec = ids(schema(vec![Field::new("n", DataType::Int8, true)]));
+    let refused = ShuffleWriter::new(&spec, &task, &dirs.spill, &out, MapId(0), AttemptId(0));
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidState);
+}
+
+/// `NotFound` means that the task has not committed; an index without its files is damage.
+#[test]
+fn an_output_without_one_of_its_files_is_damaged_not_absent() {
+    for part in ["data", "schema"] {
+        let dirs = Dirs::new();
+        let ledger = MemoryLedger::unlimited();
+        let task = admit(&ledger, 0).unwrap();
+        let spec = ids(schema(vec![Field::new("n", DataType::Int8, true)]));
+        let writer =
+            ShuffleWriter::new(&spec, &task, &dirs.spill, &dirs.out, MapId(0), AttemptId(0));
+        drop(writer.unwrap().finish().unwrap());
+        let kind = || {
+            MapOutput::open(&dirs.out, MapId(0), &task)
+                .err()
+                .map(|error| error.kind())
+        };
+        assert_eq!(kind(), None);
+        let files = dirs.out_files();
+        let file = files
+            .iter()
+            .find(|file| file.to_string_lossy().contains(part))
+            .unwrap();
+        std::fs::remove_file(file).unwrap();
+        assert_eq!(kind(), Some(ErrorKind::Corrupt), "{part}");
     }
 }
