@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
 use arrow_array::{
     Array, ArrayRef, FixedSizeBinaryArray, Int8Array, NullArray, RecordBatch, RecordBatchOptions,
     make_array,
@@ -250,5 +251,82 @@ fn an_output_without_one_of_its_files_is_damaged_not_absent() {
             .unwrap();
         std::fs::remove_file(file).unwrap();
         assert_eq!(kind(), Some(ErrorKind::Corrupt), "{part}");
+    }
+}
+
+/// The minimum is enough for every writer at once and not a byte too much, whatever the shape.
+#[test]
+fn the_minimum_is_exact_for_any_shape_and_number_of_tasks() {
+    let fields = |count: usize, data_type: DataType| -> Vec<Field> {
+        (0..count)
+            .map(|i| Field::new(format!("c{i}"), data_type.clone(), i % 2 == 0))
+            .collect()
+    };
+    let shapes = [
+        fields(0, DataType::Null),
+        fields(1, DataType::Boolean),
+        fields(1, DataType::FixedSizeBinary(1 << 20)),
+        fields(3, DataType::FixedSizeBinary(100 << 20)),
+        fields(3000, DataType::Utf8),
+        fields(3, DataType::LargeBinary),
+    ];
+    for shape in shapes {
+        for codec in [
+            Codec::None,
+            Codec::Lz4,
+            Codec::Zstd { level: 1 },
+            Codec::Zstd { level: 22 },
+        ] {
+            for partitions in [1, 200, 1 << 24] {
+                let spec = ShuffleSpec::new(schema(shape.clone()), partitions, Partitioning::Ids);
+                let spec = spec.unwrap().with_codec(codec);
+                let each = minimum_budget(&spec, 1).unwrap();
+                let all = minimum_budget(&spec, 3).unwrap();
+                let dirs = Dirs::new();
+                let make = |task: &TaskMemory| {
+                    ShuffleWriter::new(&spec, task, &dirs.spill, &dirs.out, MapId(0), AttemptId(0))
+                };
+                let ledger = MemoryLedger::new(all);
+                let tasks = ledger.admit(3, each).unwrap();
+                let writers: Vec<_> = tasks.iter().map(|task| make(task).unwrap()).collect();
+                assert_eq!(ledger.granted(), all, "{codec}, {partitions} partitions");
+                drop((writers, tasks));
+                let ledger = MemoryLedger::new(all - 1);
+                assert!(ledger.admit(3, each).is_err());
+                let tasks = ledger.admit(3, 0).unwrap();
+                assert!(make(&tasks[0]).is_err());
+                for more in [1, 4096, each / 7, each, 9 * each] {
+                    let ledger = MemoryLedger::new(each + more);
+                    make(&admit(&ledger, each).unwrap()).unwrap();
+                }
+            }
+        }
+    }
+}
+
+/// Rows far wider than a block, at the minimum budget.
+#[test]
+fn wide_rows_at_the_minimum() {
+    let width = 300_000;
+    let values: Vec<Vec<u8>> = (0..20u8).map(|row| vec![row; width]).collect();
+    let column = FixedSizeBinaryArray::try_from_iter(values.into_iter()).unwrap();
+    let batch = RecordBatch::try_from_iter([("f", Arc::new(column) as ArrayRef)]).unwrap();
+    for codec in [Codec::None, Codec::Lz4, Codec::Zstd { level: 1 }] {
+        let spec = ids(batch.schema()).with_codec(codec);
+        let minimum = minimum_budget(&spec, 1).unwrap();
+        let ledger = MemoryLedger::new(minimum);
+        let task = admit(&ledger, minimum).unwrap();
+        // Sliced, so that offsets matter.
+        let read = round_trip(&spec, &task, &batch.slice(3, 15));
+        let first: Vec<u8> = read
+            .iter()
+            .flat_map(|batch| {
+                let column = batch.column(0).as_fixed_size_binary().clone();
+                (0..column.len())
+                    .map(|row| column.value(row)[width - 1])
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        assert_eq!(first, [3, 5, 7, 9, 11, 13, 15, 17, 4, 6, 8, 10, 12, 14, 16]);
     }
 }
