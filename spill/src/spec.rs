@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use bywash_core::codec::Codec;
-use bywash_core::column::{Layout, encode_schema};
+use bywash_core::column::{Layout, decode_schema, encode_schema};
 use bywash_core::partition::SparkHash;
 use bywash_core::{Error, ErrorKind, Figure, Result};
 
+use crate::map_output::SCHEMA_BYTES_MAX;
 use crate::writer::WorkingSet;
 
 /// Partitions a shuffle may have: Spark's 24 bits.
@@ -38,8 +39,9 @@ impl ShuffleSpec {
     /// A shuffle of rows of `schema` into `partitions`, compressed with LZ4.
     ///
     /// # Errors
-    /// `Unsupported`, naming the column, for a type that cannot be shuffled or hashed;
-    /// `InvalidArgument` for no partitions, too many, or a hash column that is not there.
+    /// `Unsupported`, naming the column, for a type that cannot be shuffled or hashed, and for a
+    /// schema that no reader would take: a type with impossible parameters, too many columns or
+    /// metadata; `InvalidArgument` for no partitions, too many, or a hash column that is not there.
     pub fn new(schema: SchemaRef, partitions: u32, partitioning: Partitioning) -> Result<Self> {
         if partitions == 0 || partitions > PARTITIONS_MAX {
             return Err(Error::invalid("the number of partitions is 1 to 16777216")
@@ -49,8 +51,9 @@ impl ShuffleSpec {
             Partitioning::Hash(columns) => Some(Arc::new(SparkHash::try_new(&schema, &columns)?)),
             Partitioning::Ids => None,
         };
-        let encoded_schema = encode_schema(&schema)?.into();
+        let encoded_schema: Arc<[u8]> = encode_schema(&schema)?.into();
         let layout = Arc::new(Layout::try_new(schema)?);
+        check_readable(&encoded_schema)?;
         Ok(Self {
             layout,
             encoded_schema,
@@ -98,6 +101,25 @@ impl ShuffleSpec {
     pub(crate) const fn hash(&self) -> Option<&Arc<SparkHash>> {
         self.hash.as_ref()
     }
+}
+
+/// What is written must be read: the limits of a schema file hold before the first row, not only
+/// when an output is committed or, later, opened.
+fn check_readable(encoded: &[u8]) -> Result<()> {
+    if encoded.len() as u64 > SCHEMA_BYTES_MAX {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "a schema's encoding is above 16 MiB; drop metadata",
+        )
+        .with(Figure::Length, encoded.len()));
+    }
+    decode_schema(encoded).map(drop).map_err(|_| {
+        Error::new(
+            ErrorKind::Unsupported,
+            "a schema has a type with impossible parameters (a precision, a unit), or more than \
+             1048576 columns or metadata entries",
+        )
+    })
 }
 
 /// The least capacity of a ledger whose `tasks` tasks write this shuffle at once, in bytes.

@@ -252,6 +252,28 @@ mod tests {
         }
     }
 
+    /// The state is sized for the largest frame; a smaller one picks other parameters.
+    #[test]
+    fn every_level_compresses_every_length_in_the_state_it_was_given() {
+        let text: Vec<u8> = (0..65_536u32)
+            .flat_map(|i| ((i / 7).wrapping_mul(2_654_435_761) >> 20).to_le_bytes())
+            .collect();
+        let ledger = MemoryLedger::unlimited();
+        let consumer = ledger.admit(1, 0).unwrap()[0].consumer("codec");
+        for level in 1..=22 {
+            let codec = Codec::Zstd { level };
+            for most in [64 << 10, 256 << 10] {
+                let mut compressor = Compressor::try_new(&consumer, codec, most).unwrap();
+                for len in [200, 1024, 16_384, 16_385, 65_536, 131_073, 262_144] {
+                    let len = len.min(most);
+                    let mut packed = vec![0; Compressor::compressed_bytes_max(codec, len)];
+                    let (tag, _) = compressor.compress(&text[..len], &mut packed);
+                    assert_eq!(tag, TAG_ZSTD, "level {level}, {len} of {most} bytes");
+                }
+            }
+        }
+    }
+
     #[test]
     fn names_what_would_be_right() {
         assert_eq!("zstd:3".parse::<Codec>().unwrap(), Codec::Zstd { level: 3 });

@@ -16,6 +16,9 @@ use crate::{Error, ErrorKind, Figure, Result};
 pub use schema_codec::{ENTRIES_MAX, decode_schema, decoded_bytes_max, encode_schema};
 pub use view::{ColumnView, Values};
 
+/// Buffers of one block at most: a frame, which may hold all of them, counts them in 16 bits.
+const BUFFERS_MAX: usize = 65_535;
+
 /// How a node's values lie in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Physical {
@@ -69,7 +72,8 @@ impl Layout {
     /// Takes a schema apart.
     ///
     /// # Errors
-    /// `Unsupported`, naming the column, for a type this version does not shuffle.
+    /// `Unsupported`, naming the column, for a type this version does not shuffle, or for more than
+    /// 65,535 buffers in all.
     pub fn try_new(schema: SchemaRef) -> Result<Self> {
         let mut nodes = Vec::with_capacity(schema.fields().len());
         for (index, field) in schema.fields().iter().enumerate() {
@@ -88,11 +92,22 @@ impl Layout {
             });
         }
         let fingerprint = XxHash3_64::oneshot(&encode_schema(&schema)?);
-        Ok(Self {
+        let layout = Self {
             schema,
             nodes,
             fingerprint,
-        })
+        };
+        let buffers = layout.buffers_max();
+        if buffers > BUFFERS_MAX {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "a schema has more buffers than a frame can count (a nullable column has one \
+                 more, one of variable length too); split the table",
+            )
+            .with(Figure::Found, buffers)
+            .with(Figure::Expected, BUFFERS_MAX));
+        }
+        Ok(layout)
     }
 
     /// The schema it was made from.

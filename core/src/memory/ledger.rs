@@ -15,6 +15,12 @@ use crate::Result;
 #[derive(Clone)]
 pub struct MemoryLedger {
     shared: Arc<LedgerShared>,
+    _handle: Arc<Handle>,
+}
+
+/// Dropped with the last clone of a ledger: from then on no task is admitted.
+struct Handle {
+    shared: Arc<LedgerShared>,
 }
 
 pub(super) struct LedgerShared {
@@ -30,6 +36,8 @@ struct Inner {
     state: LedgerState,
     /// Every task that still holds something, ended ones too.
     tasks: Vec<Arc<TaskShared>>,
+    /// Whether no task will be admitted any more.
+    closed: bool,
 }
 
 /// What one consumer holds, for reports and error messages.
@@ -48,18 +56,23 @@ pub struct HolderReport {
 impl MemoryLedger {
     /// An account of `capacity` bytes.
     pub fn new(capacity: u64) -> Self {
-        Self {
-            shared: Arc::new(LedgerShared {
-                inner: Mutex::new(Inner {
-                    state: LedgerState::new(capacity),
-                    tasks: Vec::new(),
-                }),
-                capacity,
-                granted: AtomicU64::new(0),
-                live: AtomicU64::new(0),
-                peak_granted: AtomicU64::new(0),
-                peak_live: AtomicU64::new(0),
+        let shared = Arc::new(LedgerShared {
+            inner: Mutex::new(Inner {
+                state: LedgerState::new(capacity),
+                tasks: Vec::new(),
+                closed: false,
             }),
+            capacity,
+            granted: AtomicU64::new(0),
+            live: AtomicU64::new(0),
+            peak_granted: AtomicU64::new(0),
+            peak_live: AtomicU64::new(0),
+        });
+        Self {
+            _handle: Arc::new(Handle {
+                shared: Arc::clone(&shared),
+            }),
+            shared,
         }
     }
 
@@ -159,6 +172,16 @@ impl fmt::Debug for MemoryLedger {
     }
 }
 
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let mut inner = self.shared.lock();
+        inner.closed = true;
+        let unused = inner.take_unused();
+        drop(inner);
+        drop(unused);
+    }
+}
+
 impl LedgerShared {
     /// Grants `bytes` to the task or says how far away that is. Allocates nothing.
     pub(super) fn acquire(&self, task: TaskId, bytes: u64) -> Result<(), Shortfall> {
@@ -196,6 +219,9 @@ impl LedgerShared {
         inner.collect_returned(self);
         inner.state.end(task);
         inner.forget_finished();
+        let unused = inner.take_unused();
+        drop(inner);
+        drop(unused);
     }
 
     pub(super) fn add_live(&self, bytes: u64) {
@@ -236,9 +262,47 @@ impl Inner {
         self.forget_finished();
     }
 
+    /// The tasks in the list, once nobody can ask for memory any more: they hold the ledger, which
+    /// holds them, and the buffers that are left give back to figures that nobody reads.
+    fn take_unused(&mut self) -> Vec<Arc<TaskShared>> {
+        if self.closed && self.tasks.iter().all(|task| task.has_ended()) {
+            return std::mem::take(&mut self.tasks);
+        }
+        Vec::new()
+    }
+
     fn forget_finished(&mut self) {
         let state = &self.state;
         self.tasks
             .retain(|task| !task.has_ended() || state.granted_to(task.id()) > 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::{Block, ChargeMode};
+
+    /// Handles may be dropped in any order: what outlives all others frees the ledger.
+    #[test]
+    fn a_buffer_that_outlives_its_ledger_takes_it_along() {
+        for ledger_first in [true, false] {
+            let ledger = MemoryLedger::new(1 << 20);
+            let shared = Arc::downgrade(&ledger.shared);
+            let task = ledger.admit(1, 0).unwrap().remove(0);
+            let block = Block::try_new(&task.consumer("reader"), 64, 0).unwrap();
+            let owner = block.into_owner(ChargeMode::Ledger);
+            if ledger_first {
+                drop(ledger);
+                assert_eq!(task.granted(), 64);
+                drop(task);
+            } else {
+                drop(task);
+                assert_eq!(ledger.exported(), 64);
+                drop(ledger);
+            }
+            drop(owner);
+            assert_eq!(shared.strong_count(), 0, "ledger first: {ledger_first}");
+        }
     }
 }

@@ -11,6 +11,9 @@ const CHUNK_ROWS_MAX: usize = 64 << 10;
 const CHUNK_ROWS_MIN: usize = 2 << 10;
 /// Staging bytes that decide how many rows the minimum budget has room for.
 const STAGING_BYTES_MIN: u64 = 512 << 10;
+/// Staging bytes at most, unless one row takes more: what is above makes chunks no better, and an
+/// unlimited budget is no reason to map as much as wide rows could take.
+const STAGING_BYTES_MAX: u64 = 64 << 20;
 /// Variable data that a row is expected to have in each column that can have any.
 const DATA_BYTES_EXPECTED: usize = 24;
 /// Room for variable data at least, so that moderately large rows are staged.
@@ -35,10 +38,10 @@ pub struct Sizing {
 
 /// Sizes for a writer that may hold `budget` bytes.
 ///
-/// Staging takes about an eighth, so that most of the budget holds sorted rows: the more of them,
-/// the larger the blocks of a spill.
+/// Staging takes about an eighth, and at most 64 MiB, so that most of the budget holds sorted rows:
+/// the more of them, the larger the blocks of a spill.
 pub fn sizing(layout: &Layout, codec: Codec, budget: u64) -> Sizing {
-    let share = budget / 8;
+    let share = (budget / 8).min(STAGING_BYTES_MAX);
     let mut rows = CHUNK_ROWS_MAX;
     while rows > 1 && Staging::bytes_for(layout, staging_size(layout, rows, share)) > share {
         rows /= 2;

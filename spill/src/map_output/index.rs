@@ -134,14 +134,17 @@ impl IndexHeader {
             );
         }
         let name = bytes[at::NAME..at::RESERVED].get(..u32_at(at::NAME_BYTES) as usize);
+        let (map, attempt) = (MapId(u64_at(at::MAP)), AttemptId(u64_at(at::ATTEMPT)));
+        let of_attempt = |data: DataName| (data.map, data.attempt) == (map, attempt);
         let data_name = name
             .and_then(|name| Name::from_bytes(name).ok())
             // A data file's name and nothing else: no path of another's choosing is ever opened.
-            .filter(|name| DataName::parse(name).is_some())
-            .ok_or(Error::corrupt("an index does not name a data file"))?;
+            // And one of this attempt: a sweep looks for a data file's index by the map in its name.
+            .filter(|name| DataName::parse(name).is_some_and(of_attempt))
+            .ok_or(Error::corrupt("an index does not name its data file"))?;
         Ok(Self {
-            map: MapId(u64_at(at::MAP)),
-            attempt: AttemptId(u64_at(at::ATTEMPT)),
+            map,
+            attempt,
             fingerprint: u64_at(at::FINGERPRINT),
             data_bytes: u64_at(at::DATA_BYTES),
             rows: u64_at(at::ROWS),
@@ -233,4 +236,25 @@ fn read_header(store: &dyn Store, file: &StoreFile) -> Result<IndexHeader> {
 
 fn as_bytes<T: bytemuck::Pod>(array: &mut Array<T>) -> &mut [u8] {
     bytemuck::cast_slice_mut(array)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_a_data_file_of_its_own_attempt() {
+        let header = |map, attempt| IndexHeader {
+            map: MapId(map),
+            attempt: AttemptId(attempt),
+            fingerprint: 1,
+            data_bytes: 2,
+            rows: 3,
+            partitions: 4,
+            data_name: Name::new("7.3.0123456789abcdef.data").unwrap(),
+        };
+        assert!(IndexHeader::decode(&header(7, 3).encode()).is_ok());
+        assert!(IndexHeader::decode(&header(8, 3).encode()).is_err());
+        assert!(IndexHeader::decode(&header(7, 4).encode()).is_err());
+    }
 }

@@ -14,12 +14,12 @@ use arrow_schema::SchemaRef;
 use bywash_core::column::Layout;
 use bywash_core::memory::{ChargeMode, TaskMemory};
 use bywash_core::port::ByteSource;
-use bywash_core::{AttemptId, Error, Figure, MapId, Result};
+use bywash_core::{AttemptId, Error, ErrorKind, Figure, MapId, Result};
 
 use crate::names::index_name;
 use crate::output_dir::OutputDir;
 use crate::reader::PartitionReader;
-use crate::store::{StoreFile, read_exact_at};
+use crate::store::{Name, StoreFile, read_exact_at};
 use crate::writer::PartitionArrays;
 
 pub use index::{INDEX_HEADER_BYTES, INDEX_MAGIC, INDEX_VERSION, index_offset};
@@ -56,7 +56,8 @@ impl MapOutput {
     /// Opens the committed output of `map`. Its index is charged to `task`: 20 bytes a partition.
     ///
     /// # Errors
-    /// `NotFound` if there is none; `Corrupt` if its files are not what was written; `MemoryLimit`.
+    /// `NotFound` if there is none; `Corrupt` if its files are not what was written or not all
+    /// there; `MemoryLimit`.
     pub fn open(out: &Arc<OutputDir>, map: MapId, task: &TaskMemory) -> Result<Self> {
         let consumer = task.consumer("map-output");
         let file = out.open_read(&index_name(map)?)?;
@@ -216,9 +217,20 @@ impl ByteSource for DataFile {
     }
 }
 
+/// Opens a file that a committed index needs: without it the output is damaged, not absent.
+fn open_part(out: &OutputDir, name: &Name) -> Result<StoreFile> {
+    out.open_read(name).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            Error::corrupt("a map output lacks the data or schema file that its index needs")
+                .at(out.path())
+        }
+        _ => error,
+    })
+}
+
 /// Opens the data file that an index names.
 pub(crate) fn open_data(out: &Arc<OutputDir>, header: &IndexHeader) -> Result<DataFile> {
-    let file = out.open_read(&header.data_name)?;
+    let file = open_part(out, &header.data_name)?;
     let found = out.store().len(&file)?;
     if found != header.data_bytes {
         return Err(

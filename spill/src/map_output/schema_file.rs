@@ -11,6 +11,7 @@ use bywash_core::column::{Layout, decode_schema, decoded_bytes_max};
 use bywash_core::memory::{Block, Consumer};
 use bywash_core::{Error, ErrorKind, Figure, Result};
 
+use super::open_part;
 use crate::output_dir::OutputDir;
 use crate::store::{Name, Publish, read_exact_at};
 use schema_offset as at;
@@ -67,7 +68,7 @@ pub(crate) fn read_schema(
     consumer: &Consumer,
 ) -> Result<Layout> {
     let name = schema_name(fingerprint)?;
-    let file = out.open_read(&name)?;
+    let file = open_part(out, &name)?;
     let mut header = [0; SCHEMA_HEADER_BYTES];
     read_exact_at(out.store(), &file, &mut header, 0)?;
     let word = |field: usize| {

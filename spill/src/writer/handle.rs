@@ -52,7 +52,9 @@ impl ShuffleWriter {
     /// Makes a writer and reserves its working set in `task`.
     ///
     /// # Errors
-    /// `MemoryLimit` if the task's share is below [`minimum_budget`](crate::minimum_budget).
+    /// `MemoryLimit` if the task's share is below [`minimum_budget`](crate::minimum_budget), or others
+    /// hold the memory and the task was not promised that much; `InvalidState` for an output directory
+    /// that was opened for reading.
     pub fn new(
         spec: &ShuffleSpec,
         task: &TaskMemory,
@@ -61,6 +63,8 @@ impl ShuffleWriter {
         map: MapId,
         attempt: AttemptId,
     ) -> Result<Self> {
+        // A directory opened for reading is refused here, not after all rows were written.
+        out.data_name(map, attempt)?;
         let consumer = task.consumer("shuffle-writer");
         let set =
             WorkingSet::try_new(spec, &consumer).map_err(|error| consumer.name_holders(error))?;

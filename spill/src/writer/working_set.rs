@@ -46,11 +46,12 @@ pub(crate) struct PartitionArrays {
 }
 
 impl WorkingSet {
-    /// Reserves and allocates all parts, as large as the task's share allows.
+    /// Reserves and allocates all parts: the largest sizes that leave at least half of the task's
+    /// share to sorted rows, else the smallest.
     pub(super) fn try_new(spec: &ShuffleSpec, consumer: &Consumer) -> Result<Self> {
         let budget = consumer.task_share();
-        let sizing = Self::sizing(spec, budget)?;
-        let needed = Self::bytes_for(spec, sizing)?;
+        let smallest = minimum_sizing(spec.layout(), spec.codec());
+        let needed = Self::bytes_for(spec, smallest)?;
         if needed > budget {
             return Err(Error::new(
                 ErrorKind::MemoryLimit,
@@ -59,6 +60,20 @@ impl WorkingSet {
             .with(Figure::Requested, needed)
             .with(Figure::Available, budget));
         }
+        let wanted = sizing(spec.layout(), spec.codec(), budget);
+        if Self::bytes_for(spec, wanted)? > budget / 2 {
+            return Self::of_size(spec, consumer, smallest);
+        }
+        match Self::of_size(spec, consumer, wanted) {
+            // A share is not a promise: others may hold the rest of it, and readers of this task.
+            Err(error) if error.kind() == ErrorKind::MemoryLimit && wanted != smallest => {
+                Self::of_size(spec, consumer, smallest)
+            }
+            made => made,
+        }
+    }
+
+    fn of_size(spec: &ShuffleSpec, consumer: &Consumer, sizing: Sizing) -> Result<Self> {
         let layout = spec.layout();
         let partitions = spec.partitions();
         let rows = sizing.staging.rows;
@@ -82,15 +97,6 @@ impl WorkingSet {
     /// What the smallest writer reserves.
     pub(crate) fn minimum_bytes(spec: &ShuffleSpec) -> Result<u64> {
         Self::bytes_for(spec, minimum_sizing(spec.layout(), spec.codec()))
-    }
-
-    /// The largest sizes that leave at least half of the budget to sorted rows, else the smallest.
-    fn sizing(spec: &ShuffleSpec, budget: u64) -> Result<Sizing> {
-        let wanted = sizing(spec.layout(), spec.codec(), budget);
-        if Self::bytes_for(spec, wanted)? <= budget / 2 {
-            return Ok(wanted);
-        }
-        Ok(minimum_sizing(spec.layout(), spec.codec()))
     }
 
     fn bytes_for(spec: &ShuffleSpec, sizing: Sizing) -> Result<u64> {
