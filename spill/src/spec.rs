@@ -130,14 +130,14 @@ fn check_readable(encoded: &[u8]) -> Result<()> {
 /// ```text
 ///   20 P + 8              offsets, rows and checksums of P partitions
 /// + 4 P                   counters of the counting sort
-/// + 2 chunks              staged rows, and the same rows sorted (at most 512 KiB each, or two rows)
+/// + 2 chunks              staged rows, and the same rows sorted (about 512 KiB each, or a row each)
 /// + 12 rows of a chunk    ids, permutation, segments
 /// + codec                 16 KiB for lz4, Zstandard's context for its level
 /// + block and write buffer  64 KiB and 128 KiB, or what a block of incompressible rows needs
 /// + 64 KiB and lists      windows of up to 64 runs
 /// ```
 ///
-/// each part rounded up to whole pages.
+/// each mapped part rounded up to whole pages, from 4 MiB up to whole 2 MiB.
 ///
 /// # Errors
 /// `InvalidArgument` for no tasks or a codec level out of range.

@@ -123,8 +123,8 @@ impl Consumer {
 
     /// Moves `bytes` out of this consumer's figures, leaving them charged to the task.
     pub(super) fn export(&self, granted: u64, live: u64) -> Arc<TaskShared> {
-        self.shared.granted.fetch_sub(granted, Ordering::AcqRel);
         self.shared.live.fetch_sub(live, Ordering::AcqRel);
+        self.shared.granted.fetch_sub(granted, Ordering::AcqRel);
         self.task().add_exported(granted);
         Arc::clone(self.task())
     }

@@ -29,7 +29,7 @@ impl PublishWay {
         let from = session.dir();
         let file: Option<StoreFile> = store.create_new(from, &PROBE)?;
         drop(file);
-        // Between the two directories that it will be used between, in the other direction.
+        // Inside the session, so that nobody sees it: its parent is on the same filesystem.
         if supported(store.rename_noreplace(from, &PROBE, from, &PROBE_TO))?.is_some() {
             store.remove(from, &PROBE_TO)?;
             return Ok(Self::Rename);

@@ -23,7 +23,7 @@ pub enum SpillCause {
 pub struct WriteProgress {
     /// Rows taken.
     pub rows: u64,
-    /// Bytes of these rows, as they would be stored without compression.
+    /// Bytes of these rows: values, lengths and data, a byte for a boolean, nothing for validity.
     pub bytes: u64,
     /// Spills because the ledger had no more.
     pub spills_pressure: u64,
