@@ -41,7 +41,8 @@ pub enum SyncPolicy {
 /// How an output directory is used.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OutputOptions {
-    /// When files are synced. Default: never.
+    /// When files are synced. Default: never; then a power cut may leave a torn index, which is
+    /// never replaced: the directory must be deleted.
     pub sync: SyncPolicy,
     /// The most bytes written through this object and kept. Default: no limit.
     pub quota: Option<u64>,

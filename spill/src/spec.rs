@@ -134,7 +134,7 @@ fn check_readable(encoded: &[u8]) -> Result<()> {
 /// + 12 rows of a chunk    ids, permutation, segments
 /// + codec                 16 KiB for lz4, Zstandard's context for its level
 /// + block and write buffer  64 KiB and 128 KiB, or what a block of incompressible rows needs
-/// + 64 KiB and lists      windows of up to 64 runs
+/// + 65 KiB and lists      windows of up to 65 runs
 /// ```
 ///
 /// each mapped part rounded up to whole pages, from 4 MiB up to whole 2 MiB.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::pressure;
 use super::state::{Acquire, LedgerState, Patience, Shortfall, TaskId, Tick};
 use super::task::{TaskMemory, TaskShared};
-use crate::Result;
+use crate::{Error, Figure, Result};
 
 /// The memory account of one executor. Cheap to clone; all clones are one account.
 ///
@@ -84,22 +84,15 @@ impl MemoryLedger {
     /// Admits `count` tasks together, each with `minimum` bytes promised to it; all or none.
     ///
     /// # Errors
-    /// `MemoryLimit` if the minimums do not fit or a share (capacity / tasks) would be below one.
+    /// `MemoryLimit` if the minimums do not fit or a share (capacity / tasks) would be below one;
+    /// `InvalidArgument` for more than 65,536 tasks.
     pub fn admit(&self, count: usize, minimum: u64) -> Result<Vec<TaskMemory>> {
+        let count = u32::try_from(count).ok().filter(|count| *count <= TASKS_MAX).ok_or_else(|| {
+            Error::invalid("at most 65536 tasks are admitted at once").with(Figure::Found, count)
+        })?;
         let mut inner = self.shared.lock();
         inner.collect_returned(&self.shared);
-        let mut admitted = Vec::with_capacity(count);
-        for _ in 0..count {
-            match inner.state.admit(minimum) {
-                Ok(task) => admitted.push(task),
-                Err(error) => {
-                    for task in admitted {
-                        inner.state.end(task);
-                    }
-                    return Err(error);
-                }
-            }
-        }
+        let admitted = inner.state.admit(count, minimum)?;
         Ok(admitted
             .into_iter()
             .map(|id| {
@@ -161,6 +154,9 @@ impl MemoryLedger {
         self.shared.lock().tasks.clone()
     }
 }
+
+/// Tasks that may be admitted at once.
+const TASKS_MAX: u32 = 1 << 16;
 
 impl fmt::Debug for MemoryLedger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -125,52 +125,50 @@ impl LedgerState {
         }
     }
 
-    /// Admits one task with a promised `minimum`.
+    /// Admits `count` tasks, each with a promised `minimum`; all or none.
     ///
     /// # Errors
     /// `MemoryLimit` if the promises do not fit together or a share would fall below a minimum.
-    pub fn admit(&mut self, minimum: u64) -> Result<TaskId> {
-        let refused = |available: u64, capacity| {
-            Error::new(
-                ErrorKind::MemoryLimit,
-                "the memory budget is below what the tasks need at least; \
-                 raise the budget or run fewer tasks",
-            )
-            .with(Figure::Requested, minimum)
-            .with(Figure::Available, available)
-            .with(Figure::Budget, capacity)
-        };
+    pub fn admit(&mut self, count: u32, minimum: u64) -> Result<Vec<TaskId>> {
         let free = self.capacity - self.committed;
-        if minimum > free {
-            return Err(refused(free, self.capacity));
+        let needed = minimum.saturating_mul(u64::from(count));
+        if needed > free {
+            return Err(self.too_small(minimum, free / u64::from(count.max(1))));
         }
-        let share = self.capacity / (self.active + 1);
-        let largest = self
-            .tasks
-            .iter()
-            .flatten()
-            .filter(|task| !task.ended)
-            .map(|t| t.minimum);
-        if largest.chain([minimum]).any(|least| least > share) {
-            return Err(refused(share, self.capacity));
+        let share = self.capacity / (self.active + u64::from(count)).max(1);
+        let held = self.tasks.iter().flatten().filter(|task| !task.ended).map(|t| t.minimum);
+        if held.chain([minimum]).any(|least| least > share) {
+            return Err(self.too_small(minimum, share));
         }
-        let slot = TaskSlot {
-            granted: 0,
-            minimum,
-            ended: false,
-        };
-        self.committed += slot.committed();
-        self.active += 1;
-        let place = self
-            .tasks
-            .iter()
-            .position(Option::is_none)
-            .unwrap_or_else(|| {
-                self.tasks.push(None);
-                self.tasks.len() - 1
-            });
-        self.tasks[place] = Some(slot);
-        Ok(TaskId(place))
+        let slot = TaskSlot { granted: 0, minimum, ended: false };
+        self.committed += needed;
+        self.active += u64::from(count);
+        let mut admitted = Vec::with_capacity(count as usize);
+        for (place, vacant) in self.tasks.iter_mut().enumerate() {
+            if admitted.len() == count as usize {
+                break;
+            }
+            if vacant.is_none() {
+                *vacant = Some(slot);
+                admitted.push(TaskId(place));
+            }
+        }
+        while admitted.len() < count as usize {
+            admitted.push(TaskId(self.tasks.len()));
+            self.tasks.push(Some(slot));
+        }
+        Ok(admitted)
+    }
+
+    fn too_small(&self, minimum: u64, available: u64) -> Error {
+        Error::new(
+            ErrorKind::MemoryLimit,
+            "the memory budget is below what the tasks need at least; \
+             raise the budget or run fewer tasks",
+        )
+        .with(Figure::Requested, minimum)
+        .with(Figure::Available, available)
+        .with(Figure::Budget, self.capacity)
     }
 
     /// Asks for `bytes` on behalf of `task`.
@@ -356,11 +354,15 @@ mod tests {
 
     const NOW: Tick = Tick(0);
 
+    fn admit(state: &mut LedgerState, minimum: u64) -> TaskId {
+        state.admit(1, minimum).unwrap()[0]
+    }
+
     #[test]
     fn a_promise_is_kept_against_other_tasks() {
         let mut state = LedgerState::new(100);
-        let first = state.admit(30).unwrap();
-        let second = state.admit(30).unwrap();
+        let first = admit(&mut state, 30);
+        let second = admit(&mut state, 30);
         assert_eq!(
             state.acquire(first, 50, NOW, Patience::Never),
             Acquire::Granted
@@ -374,22 +376,34 @@ mod tests {
             Acquire::Granted
         );
         assert_eq!(state.granted(), 100);
-        assert!(state.admit(1).is_err());
+        assert!(state.admit(1, 1).is_err());
+    }
+
+    #[test]
+    fn tasks_are_admitted_together_or_not_at_all() {
+        let mut state = LedgerState::new(100);
+        assert!(state.admit(4, 26).is_err());
+        assert_eq!((state.share(), state.granted()), (100, 0));
+        let tasks = state.admit(4, 25).unwrap();
+        assert_eq!(state.share(), 25);
+        for task in tasks {
+            assert_eq!(state.acquire(task, 25, NOW, Patience::Never), Acquire::Granted);
+        }
     }
 
     #[test]
     fn a_share_below_a_minimum_is_refused() {
         let mut state = LedgerState::new(100);
-        state.admit(60).unwrap();
-        let error = state.admit(10).unwrap_err();
+        admit(&mut state, 60);
+        let error = state.admit(1, 10).unwrap_err();
         assert_eq!(error.figure(Figure::Available), Some(50));
     }
 
     #[test]
     fn an_ended_task_leaves_its_buffers_exported_and_its_share_to_others() {
         let mut state = LedgerState::new(100);
-        let first = state.admit(0).unwrap();
-        let second = state.admit(0).unwrap();
+        let first = admit(&mut state, 0);
+        let second = admit(&mut state, 0);
         assert_eq!(
             state.acquire(first, 40, NOW, Patience::Never),
             Acquire::Granted
@@ -407,12 +421,12 @@ mod tests {
     #[test]
     fn waits_under_half_a_share_and_is_served_in_order() {
         let mut state = LedgerState::new(100);
-        let first = state.admit(0).unwrap();
+        let first = admit(&mut state, 0);
         assert_eq!(
             state.acquire(first, 100, NOW, Patience::Never),
             Acquire::Granted
         );
-        let second = state.admit(0).unwrap();
+        let second = admit(&mut state, 0);
         let Acquire::Wait(token) = state.acquire(second, 20, Tick(7), Patience::UnderHalfShare)
         else {
             unreachable!("it must wait")

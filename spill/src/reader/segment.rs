@@ -125,7 +125,10 @@ impl SegmentReader {
                 .unwrap_or(usize::MAX)
                 .saturating_add(ready.len());
             let wanted = wanted.min(READ_BYTES).max(len);
-            let mut larger = Block::try_new(&self.consumer, wanted, 0).map_err(too_small)?;
+            // A small budget reads in smaller steps.
+            let mut larger = Block::try_new(&self.consumer, wanted, 0)
+                .or_else(|_| Block::try_new(&self.consumer, len, 0))
+                .map_err(too_small)?;
             if let Some(buffer) = self.buffer.as_deref() {
                 larger[..ready.len()].copy_from_slice(&buffer[ready.clone()]);
             }
