@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-use super::ledger::HolderReport;
+use super::ledger::{HolderReport, LedgerShared};
 use super::pressure::{self, Spillable};
 use super::reservation::Reservation;
 use super::state::Shortfall;
@@ -99,7 +99,7 @@ impl Consumer {
 
     /// The most the task may hold now.
     pub fn task_share(&self) -> u64 {
-        self.task().ledger().share()
+        self.ledger().share()
     }
 
     /// Bytes in buffers that this task handed out and that are still charged to it.
@@ -108,8 +108,7 @@ impl Consumer {
     }
 
     pub(super) fn grant(&self, bytes: u64) -> Result<(), Shortfall> {
-        let task = self.task();
-        task.ledger().acquire(task.id(), bytes)?;
+        self.ledger().acquire(self.task().id(), bytes)?;
         let granted = self.shared.granted.fetch_add(bytes, Ordering::AcqRel) + bytes;
         self.shared.peak.fetch_max(granted, Ordering::Relaxed);
         Ok(())
@@ -117,26 +116,25 @@ impl Consumer {
 
     pub(super) fn give_back(&self, bytes: u64) {
         self.shared.granted.fetch_sub(bytes, Ordering::AcqRel);
-        let task = self.task();
-        task.ledger().release(task.id(), bytes);
+        self.ledger().release(self.task().id(), bytes);
     }
 
     /// Moves `bytes` out of this consumer's figures, leaving them charged to the task.
-    pub(super) fn export(&self, granted: u64, live: u64) -> Arc<TaskShared> {
+    pub(super) fn export(&self, granted: u64, live: u64) -> (Arc<LedgerShared>, Arc<TaskShared>) {
         self.shared.granted.fetch_sub(granted, Ordering::AcqRel);
         self.shared.live.fetch_sub(live, Ordering::AcqRel);
         self.task().add_exported(granted);
-        Arc::clone(self.task())
+        (Arc::clone(self.ledger()), Arc::clone(self.task()))
     }
 
     pub(super) fn add_live(&self, bytes: u64) {
         self.shared.live.fetch_add(bytes, Ordering::AcqRel);
-        self.task().ledger().add_live(bytes);
+        self.ledger().add_live(bytes);
     }
 
     pub(super) fn sub_live(&self, bytes: u64) {
         self.shared.live.fetch_sub(bytes, Ordering::AcqRel);
-        self.task().ledger().sub_live(bytes);
+        self.ledger().sub_live(bytes);
     }
 
     pub(super) fn spillable(&self) -> Option<Arc<dyn Spillable>> {
@@ -145,6 +143,10 @@ impl Consumer {
 
     pub(super) fn task(&self) -> &Arc<TaskShared> {
         self.shared.task.shared()
+    }
+
+    fn ledger(&self) -> &Arc<LedgerShared> {
+        self.shared.task.ledger()
     }
 
     pub(super) fn is_same(&self, other: &Self) -> bool {

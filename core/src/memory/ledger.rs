@@ -90,9 +90,9 @@ impl MemoryLedger {
         Ok(admitted
             .into_iter()
             .map(|id| {
-                let task = Arc::new(TaskShared::new(Arc::clone(&self.shared), id));
+                let task = Arc::new(TaskShared::new(id));
                 inner.tasks.push(Arc::clone(&task));
-                TaskMemory::new(task)
+                TaskMemory::new(Arc::clone(&self.shared), task)
             })
             .collect())
     }
@@ -240,5 +240,26 @@ impl Inner {
         let state = &self.state;
         self.tasks
             .retain(|task| !task.has_ended() || state.granted_to(task.id()) > 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::{Block, ChargeMode};
+
+    /// The ledger holds its tasks, and a buffer that outlives its task gives back without a lock,
+    /// so nobody takes that task off the list: it must not hold the ledger. Found by fuzzing.
+    #[test]
+    fn is_freed_with_the_last_buffer_that_outlived_its_task() {
+        let ledger = MemoryLedger::new(1 << 20);
+        let freed = Arc::downgrade(&ledger.shared);
+        let task = ledger.admit(1, 0).unwrap().remove(0);
+        let block = Block::try_new(&task.consumer("test"), 100, 0).unwrap();
+        let owner = block.into_owner(ChargeMode::Ledger);
+        drop((task, ledger));
+        assert!(freed.upgrade().is_some(), "a buffer is still charged");
+        drop(owner);
+        assert!(freed.upgrade().is_none(), "the ledger leaks");
     }
 }

@@ -1,6 +1,10 @@
 //! Granted bytes that go back when dropped.
 
+use std::sync::Arc;
+
 use super::consumer::Consumer;
+use super::ledger::LedgerShared;
+use super::task::TaskShared;
 
 /// Bytes granted to a consumer, of which some are live. Dropping it gives all of them back.
 #[derive(Debug)]
@@ -68,8 +72,10 @@ impl Reservation {
             std::mem::take(&mut self.granted),
             std::mem::take(&mut self.live),
         );
+        let (ledger, task) = self.consumer.export(granted, live);
         Export {
-            task: self.consumer.export(granted, live),
+            ledger,
+            task,
             granted,
             live,
         }
@@ -89,14 +95,15 @@ impl Drop for Reservation {
 
 /// The charge of a buffer handed to Arrow. Dropping it does atomics only, on any thread.
 pub(super) struct Export {
-    task: std::sync::Arc<super::task::TaskShared>,
+    ledger: Arc<LedgerShared>,
+    task: Arc<TaskShared>,
     granted: u64,
     live: u64,
 }
 
 impl Drop for Export {
     fn drop(&mut self) {
-        self.task.ledger().sub_live(self.live);
-        self.task.release_later(self.granted);
+        self.ledger.sub_live(self.live);
+        self.task.release_later(&self.ledger, self.granted);
     }
 }

@@ -17,11 +17,12 @@ pub struct TaskMemory {
 
 /// Ends the task when dropped.
 pub(super) struct TaskHandle {
+    ledger: Arc<LedgerShared>,
     shared: Arc<TaskShared>,
 }
 
+/// What the ledger's list and the task's buffers share. It does not hold the ledger, which holds it.
 pub(super) struct TaskShared {
-    ledger: Arc<LedgerShared>,
     id: TaskId,
     /// Bytes that buffers gave back without taking the ledger's lock.
     returned: AtomicU64,
@@ -32,9 +33,9 @@ pub(super) struct TaskShared {
 }
 
 impl TaskMemory {
-    pub(super) fn new(shared: Arc<TaskShared>) -> Self {
+    pub(super) fn new(ledger: Arc<LedgerShared>, shared: Arc<TaskShared>) -> Self {
         Self {
-            handle: Arc::new(TaskHandle { shared }),
+            handle: Arc::new(TaskHandle { ledger, shared }),
         }
     }
 
@@ -47,18 +48,18 @@ impl TaskMemory {
 
     /// The ledger's capacity in bytes.
     pub fn capacity(&self) -> u64 {
-        self.handle.shared.ledger.capacity()
+        self.handle.ledger.capacity()
     }
 
     /// The most this task may hold now: capacity / tasks.
     pub fn share(&self) -> u64 {
-        self.handle.shared.ledger.share()
+        self.handle.ledger.share()
     }
 
     /// Bytes this task holds now.
     pub fn granted(&self) -> u64 {
         let shared = &self.handle.shared;
-        let granted = shared.ledger.granted_to(shared.id);
+        let granted = self.handle.ledger.granted_to(shared.id);
         granted.saturating_sub(shared.returned.load(Ordering::Acquire))
     }
 }
@@ -75,29 +76,28 @@ impl TaskHandle {
     pub(super) fn shared(&self) -> &Arc<TaskShared> {
         &self.shared
     }
+
+    pub(super) const fn ledger(&self) -> &Arc<LedgerShared> {
+        &self.ledger
+    }
 }
 
 impl Drop for TaskHandle {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::Release);
-        self.shared.ledger.end(self.shared.id);
+        self.ledger.end(self.shared.id);
     }
 }
 
 impl TaskShared {
-    pub(super) fn new(ledger: Arc<LedgerShared>, id: TaskId) -> Self {
+    pub(super) const fn new(id: TaskId) -> Self {
         Self {
-            ledger,
             id,
             returned: AtomicU64::new(0),
             exported: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             consumers: Mutex::new(Vec::new()),
         }
-    }
-
-    pub(super) fn ledger(&self) -> &LedgerShared {
-        &self.ledger
     }
 
     pub(super) const fn id(&self) -> TaskId {
@@ -120,9 +120,9 @@ impl TaskShared {
         self.exported.fetch_add(bytes, Ordering::AcqRel);
     }
 
-    pub(super) fn release_later(&self, bytes: u64) {
+    pub(super) fn release_later(&self, ledger: &LedgerShared, bytes: u64) {
         self.exported.fetch_sub(bytes, Ordering::AcqRel);
-        self.ledger.release_later(&self.returned, bytes);
+        ledger.release_later(&self.returned, bytes);
     }
 
     /// The consumers that are still there. Allocates: not called while a spill runs.
