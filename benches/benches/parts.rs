@@ -17,9 +17,7 @@ use criterion::{Criterion, Throughput};
 fn main() -> Result<()> {
     let mut criterion = Criterion::default().configure_from_args();
     let tasks = MemoryLedger::unlimited().admit(1, 0)?;
-    let task = tasks
-        .first()
-        .ok_or_else(|| Failure::new("no task was admitted"))?;
+    let task = tasks.first().ok_or_else(|| Failure::new("no task was admitted"))?;
     let consumer = task.consumer("bench");
     let batch = lineitem::batches(0.02, 1, 1, ROWS)
         .next()
@@ -35,11 +33,9 @@ fn main() -> Result<()> {
 fn placement(criterion: &mut Criterion, batch: &RecordBatch) -> Result<()> {
     let mut group = criterion.benchmark_group("placement");
     group.throughput(Throughput::Elements(ROWS as u64));
-    for (name, columns) in [
-        ("int64", &[0][..]),
-        ("utf8", &[15]),
-        ("six_columns", &[0, 1, 3, 5, 10, 14]),
-    ] {
+    for (name, columns) in
+        [("int64", &[0][..]), ("utf8", &[15]), ("six_columns", &[0, 1, 3, 5, 10, 14])]
+    {
         let hash = SparkHash::try_new(batch.schema_ref(), columns)?;
         let mut ids = vec![0u32; batch.num_rows()];
         group.bench_function(name, |bencher| {

@@ -7,10 +7,7 @@ mod tests {
     use serde_json::Value;
 
     fn bench(arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_shuffle_bench"))
-            .args(arguments)
-            .output()
-            .unwrap()
+        Command::new(env!("CARGO_BIN_EXE_shuffle_bench")).args(arguments).output().unwrap()
     }
 
     fn report(arguments: &[&str]) -> Value {
@@ -25,14 +22,7 @@ mod tests {
     fn floor_ratio_is_reported_and_nothing_is_left() {
         let dir = tempfile::tempdir().unwrap();
         let directory = ["--output-dir", dir.path().to_str().unwrap()];
-        let rows = [
-            "--scale-factor",
-            "0.01",
-            "--limit",
-            "20000",
-            "--batch-size",
-            "3000",
-        ];
+        let rows = ["--scale-factor", "0.01", "--limit", "20000", "--batch-size", "3000"];
         let found = report(&[&["--floor"], &directory[..], &rows].concat());
         assert_eq!(found["rows"], 20_000);
         assert!(found["floor_ratio"].as_f64().unwrap() > 0.0, "{found}");
@@ -44,23 +34,13 @@ mod tests {
 
     #[test]
     fn ids_codecs_and_a_limit() {
-        let rows = [
-            "--scale-factor",
-            "0.01",
-            "--partitioning",
-            "ids",
-            "--partitions",
-            "50",
-        ];
+        let rows = ["--scale-factor", "0.01", "--partitioning", "ids", "--partitions", "50"];
         for codec in ["none", "lz4", "zstd:1"] {
             let limits = ["--codec", codec, "--memory-limit", "12MiB"];
             let found = report(&[&rows[..], &limits].concat());
             assert_eq!(found["codec"], codec);
             assert!(found.get("floor_ratio").is_none(), "{found}");
-            assert!(
-                found["granted_peak_bytes"].as_u64().unwrap() <= 12 << 20,
-                "{found}"
-            );
+            assert!(found["granted_peak_bytes"].as_u64().unwrap() <= 12 << 20, "{found}");
         }
     }
 
@@ -69,9 +49,6 @@ mod tests {
         let output = bench(&["--scale-factor", "0.001", "--hash-columns", "0,16"]);
         assert_eq!(output.status.code(), Some(1));
         let error = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            error.contains("`16`") && error.contains("below 16"),
-            "{error}"
-        );
+        assert!(error.contains("`16`") && error.contains("below 16"), "{error}");
     }
 }

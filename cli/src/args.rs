@@ -138,18 +138,14 @@ pub fn parse_codec(text: &str) -> Result<Codec, String> {
 pub fn parse_count(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(count) if count > 0 => Ok(count),
-        _ => Err(format!(
-            "`{text}` is not a number of partitions; give a whole number from 1 up"
-        )),
+        _ => Err(format!("`{text}` is not a number of partitions; give a whole number from 1 up")),
     }
 }
 
 fn parse_tasks(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(tasks @ 1..=TASKS_MAX) => Ok(tasks),
-        _ => Err(format!(
-            "`{text}` is not a number of tasks; give 1 to {TASKS_MAX}"
-        )),
+        _ => Err(format!("`{text}` is not a number of tasks; give 1 to {TASKS_MAX}")),
     }
 }
 
@@ -157,9 +153,7 @@ fn parse_tasks(text: &str) -> Result<u32, String> {
 pub fn parse_scale_factor(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(factor) if factor > 0.0 && factor <= 100_000.0 => Ok(factor),
-        _ => Err(format!(
-            "`{text}` is not a scale factor; give a number such as 1 or 0.01"
-        )),
+        _ => Err(format!("`{text}` is not a scale factor; give a number such as 1 or 0.01")),
     }
 }
 

@@ -39,19 +39,15 @@ pub(crate) fn run(args: &CollectArgs) -> Result<()> {
         }
     };
     let ledger = MemoryLedger::new(args.memory);
-    let memory = ledger
-        .admit(1, 0)?
-        .pop()
-        .ok_or_else(|| Failure::new("the ledger admitted no task"))?;
+    let memory =
+        ledger.admit(1, 0)?.pop().ok_or_else(|| Failure::new("the ledger admitted no task"))?;
     let dir = open_finished(&args.dir)?;
     let outputs = job
         .map_outputs
         .iter()
         .map(|map| open_checked(&job, map, || MapOutput::open(&dir, MapId(map.map), &memory)))
         .collect::<Result<Vec<_>>>()?;
-    let first = outputs
-        .first()
-        .ok_or_else(|| Failure::new("the job names no map output"))?;
+    let first = outputs.first().ok_or_else(|| Failure::new("the job names no map output"))?;
 
     let rows_total = partitions
         .clone()
@@ -75,9 +71,7 @@ pub(crate) fn run(args: &CollectArgs) -> Result<()> {
         Ok::<u64, Failure>(rows)
     })?;
     if rows != rows_total {
-        return Err(Failure::new(format!(
-            "read {rows} rows where the index says {rows_total}"
-        )));
+        return Err(Failure::new(format!("read {rows} rows where the index says {rows_total}")));
     }
     let report = CollectReport {
         rows,
@@ -110,10 +104,7 @@ pub(crate) fn open_checked(
         && output.total_rows() == map.rows
         && output.total_bytes() == map.bytes;
     if !same {
-        return Err(Failure::new(format!(
-            "map output {} is not the one job.json names",
-            map.map
-        )));
+        return Err(Failure::new(format!("map output {} is not the one job.json names", map.map)));
     }
     Ok(output)
 }
@@ -127,9 +118,7 @@ pub(crate) struct ParquetFile<'a> {
 impl<'a> ParquetFile<'a> {
     /// Starts a file beside its final place.
     pub(crate) fn create(path: &'a Path, schema: &arrow_schema::SchemaRef) -> Result<Self> {
-        let parent = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let file = tempfile::Builder::new()
             .prefix(".collect-")
             .tempfile_in(parent.unwrap_or_else(|| Path::new(".")))
@@ -158,9 +147,7 @@ impl<'a> ParquetFile<'a> {
         let mut file = self.writer.into_inner().at(self.path)?;
         file.flush().at(self.path)?;
         let bytes = file.as_file().metadata().at(self.path)?.len();
-        file.persist(self.path)
-            .map_err(|error| error.error)
-            .at(self.path)?;
+        file.persist(self.path).map_err(|error| error.error).at(self.path)?;
         Ok(bytes)
     }
 }
@@ -183,11 +170,7 @@ impl fmt::Display for CollectReport {
         writeln!(f, "rows              {}", self.rows)?;
         writeln!(f, "file              {}", human_size(self.file_bytes))?;
         writeln!(f, "budget            {}", human_size(self.budget_bytes))?;
-        writeln!(
-            f,
-            "granted peak      {}",
-            human_size(self.granted_peak_bytes)
-        )?;
+        writeln!(f, "granted peak      {}", human_size(self.granted_peak_bytes))?;
         writeln!(f, "live peak         {}", human_size(self.live_peak_bytes))?;
         writeln!(
             f,

@@ -21,12 +21,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Messages of other libraries may span lines; ours is one.
         let mut separator = "";
-        for line in self
-            .0
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-        {
+        for line in self.0.lines().map(str::trim).filter(|line| !line.is_empty()) {
             write!(f, "{separator}{line}")?;
             separator = " ";
         }

@@ -54,16 +54,10 @@ impl Input {
                 None => fields = Some(found.to_vec()),
                 Some(fields) => merge_fields(fields, found, path, paths)?,
             }
-            files.push(InputFile {
-                path: std::path::absolute(path).at(path)?,
-                metadata,
-            });
+            files.push(InputFile { path: std::path::absolute(path).at(path)?, metadata });
         }
         let fields = fields.ok_or_else(|| Failure::new("no input; name a Parquet file"))?;
-        Ok(Self {
-            schema: Arc::new(Schema::new(fields)),
-            files,
-        })
+        Ok(Self { schema: Arc::new(Schema::new(fields)), files })
     }
 
     /// The columns of every batch.
@@ -78,9 +72,7 @@ impl Input {
 
     /// All row groups of all files.
     pub fn row_groups(&self) -> impl Iterator<Item = &RowGroupMetaData> {
-        self.files
-            .iter()
-            .flat_map(|file| file.metadata.metadata().row_groups())
+        self.files.iter().flat_map(|file| file.metadata.metadata().row_groups())
     }
 
     /// Indexes of the named columns; an unknown name fails with the names there are.
@@ -89,12 +81,8 @@ impl Input {
             .iter()
             .map(|name| {
                 self.schema.index_of(name).map_err(|_unknown| {
-                    let known: Vec<&str> = self
-                        .schema
-                        .fields()
-                        .iter()
-                        .map(|field| field.name().as_str())
-                        .collect();
+                    let known: Vec<&str> =
+                        self.schema.fields().iter().map(|field| field.name().as_str()).collect();
                     Failure::new(format!(
                         "there is no column `{name}`; the columns are {}",
                         known.join(", ")
@@ -121,10 +109,7 @@ impl Input {
                 match pieces.last_mut().filter(|piece| piece.file == file.path) {
                     Some(piece) => piece.row_groups.push(index),
                     None => {
-                        pieces.push(Piece {
-                            file: file.path.clone(),
-                            row_groups: vec![index],
-                        });
+                        pieces.push(Piece { file: file.path.clone(), row_groups: vec![index] });
                     }
                 }
             }
@@ -142,30 +127,19 @@ impl Input {
             .max()
             .unwrap_or(0);
         let rows = BATCH_BYTES / row_bytes.max(1);
-        usize::try_from(rows)
-            .unwrap_or(BATCH_ROWS_MAX)
-            .clamp(1, BATCH_ROWS_MAX)
+        usize::try_from(rows).unwrap_or(BATCH_ROWS_MAX).clamp(1, BATCH_ROWS_MAX)
     }
 
     /// Reads pieces, in order, in batches of at most `batch_rows` rows.
     pub fn read(&self, pieces: Vec<Piece>, batch_rows: usize) -> PieceReader<'_> {
-        PieceReader {
-            input: self,
-            pieces: pieces.into_iter(),
-            batch_rows,
-            open: None,
-        }
+        PieceReader { input: self, pieces: pieces.into_iter(), batch_rows, open: None }
     }
 
     fn open_piece(&self, piece: Piece, batch_rows: usize) -> Result<ParquetRecordBatchReader> {
         let path = piece.file;
-        let opened = self
-            .files
-            .iter()
-            .find(|file| file.path == path)
-            .ok_or_else(|| {
-                Failure::new(format!("{}: is not among the input files", path.display()))
-            })?;
+        let opened = self.files.iter().find(|file| file.path == path).ok_or_else(|| {
+            Failure::new(format!("{}: is not among the input files", path.display()))
+        })?;
         let groups = opened.metadata.metadata().num_row_groups();
         if let Some(group) = piece.row_groups.iter().find(|group| **group >= groups) {
             return Err(Failure::new(format!(
@@ -234,22 +208,14 @@ fn weight(group: &RowGroupMetaData) -> u128 {
 fn open_metadata(path: &Path) -> Result<ArrowReaderMetadata> {
     let file = File::open(path).at(path)?;
     let as_stored = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).at(path)?;
-    let fields: Vec<Field> = as_stored
-        .schema()
-        .fields()
-        .iter()
-        .map(|field| plain_field(field))
-        .collect();
+    let fields: Vec<Field> =
+        as_stored.schema().fields().iter().map(|field| plain_field(field)).collect();
     let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
     ArrowReaderMetadata::try_new(Arc::clone(as_stored.metadata()), options).at(path)
 }
 
 fn plain_field(field: &Field) -> Field {
-    Field::new(
-        field.name(),
-        plain_type(field.data_type()),
-        field.is_nullable(),
-    )
+    Field::new(field.name(), plain_type(field.data_type()), field.is_nullable())
 }
 
 fn plain_type(data_type: &DataType) -> DataType {
@@ -268,9 +234,7 @@ fn merge_fields(
     path: &Path,
     paths: &[PathBuf],
 ) -> Result<()> {
-    let first = paths
-        .first()
-        .map_or_else(String::new, |path| path.display().to_string());
+    let first = paths.first().map_or_else(String::new, |path| path.display().to_string());
     if fields.len() != found.len() {
         return Err(Failure::new(format!(
             "{}: has {} columns, {first} has {}; all inputs need the same",

@@ -70,17 +70,12 @@ impl Job {
     /// Publishes the job: a temporary file, synced, then named; never over another job.
     pub(crate) fn publish(&self, dir: &Path) -> Result<()> {
         let path = path_in(dir);
-        let mut file = tempfile::Builder::new()
-            .prefix(".job-")
-            .tempfile_in(dir)
-            .at(dir)?;
+        let mut file = tempfile::Builder::new().prefix(".job-").tempfile_in(dir).at(dir)?;
         let mut text = serde_json::to_vec_pretty(self).at(&path)?;
         text.push(b'\n');
         file.write_all(&text).at(&path)?;
         file.as_file().sync_all().at(&path)?;
-        file.persist_noclobber(&path)
-            .map_err(|error| error.error)
-            .at(&path)?;
+        file.persist_noclobber(&path).map_err(|error| error.error).at(&path)?;
         Ok(())
     }
 }
@@ -99,10 +94,7 @@ pub(crate) fn refuse_used(dir: &Path) -> Result<()> {
     };
     for entry in entries {
         let name = PathBuf::from(entry.at(dir)?.file_name());
-        if name
-            .extension()
-            .is_some_and(|extension| extension == "index")
-        {
+        if name.extension().is_some_and(|extension| extension == "index") {
             return Err(Failure::new(format!(
                 "{}: holds map outputs of a shuffle that did not finish; remove it or give \
                  another --out",
@@ -147,28 +139,14 @@ mod tests {
         assert_eq!(Job::read(dir.path()).unwrap(), job());
         assert!(job().publish(dir.path()).is_err());
         assert!(refuse_used(dir.path()).is_err());
-        assert_eq!(
-            fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "no temporary file is left"
-        );
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
     }
 
     #[test]
     fn unfinished_outputs_are_not_reused() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("0.index"), b"").unwrap();
-        assert!(
-            refuse_used(dir.path())
-                .unwrap_err()
-                .to_string()
-                .contains("did not finish")
-        );
-        assert!(
-            Job::read(dir.path())
-                .unwrap_err()
-                .to_string()
-                .contains("has no job.json")
-        );
+        assert!(refuse_used(dir.path()).unwrap_err().to_string().contains("did not finish"));
+        assert!(Job::read(dir.path()).unwrap_err().to_string().contains("has no job.json"));
     }
 }

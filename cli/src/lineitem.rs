@@ -48,21 +48,17 @@ pub fn write_files(scale_factor: f64, files: u32, out: &Path) -> Result<()> {
                     scope.spawn(move || write_file(scale_factor, part, parts, &path, watch))
                 })
                 .collect();
-            running
-                .into_iter()
-                .try_for_each(|handle| match handle.join() {
-                    Ok(written) => written,
-                    Err(_panic) => Err(Failure::new("a generator panicked")),
-                })
+            running.into_iter().try_for_each(|handle| match handle.join() {
+                Ok(written) => written,
+                Err(_panic) => Err(Failure::new("a generator panicked")),
+            })
         })
     })
 }
 
 /// The files that [`write_files`] writes.
 pub fn paths(out: &Path, files: u32) -> Vec<PathBuf> {
-    (0..files)
-        .map(|file| out.join(format!("lineitem-{file:03}.parquet")))
-        .collect()
+    (0..files).map(|file| out.join(format!("lineitem-{file:03}.parquet"))).collect()
 }
 
 fn write_file(scale_factor: f64, part: i32, parts: i32, path: &Path, watch: &Watch) -> Result<()> {
@@ -72,9 +68,7 @@ fn write_file(scale_factor: f64, part: i32, parts: i32, path: &Path, watch: &Wat
         Some(Ok(batch)) => batch.schema(),
         Some(Err(failure)) => return Err(failure.clone()),
         None => {
-            return Err(Failure::new(
-                "the scale factor is too small for a row per file",
-            ));
+            return Err(Failure::new("the scale factor is too small for a row per file"));
         }
     };
     let mut writer = ArrowWriter::try_new(file, schema, Some(properties())).at(path)?;
@@ -133,10 +127,7 @@ fn plain_strings(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
 }
 
 /// Four items per order on average; only the progress bar depends on it.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a bounded, positive estimate"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "a bounded, positive estimate")]
 #[expect(clippy::cast_sign_loss, reason = "a bounded, positive estimate")]
 fn estimated_rows(scale_factor: f64) -> u64 {
     (scale_factor * 6_000_000.0) as u64
@@ -173,9 +164,7 @@ mod tests {
             let views = |field: &Arc<Field>| *field.data_type() == DataType::Utf8View;
             assert!(!input.schema().fields().iter().any(views));
         }
-        let whole: usize = batches(0.02, 1, 1, 8192)
-            .map(|batch| batch.unwrap().num_rows())
-            .sum();
+        let whole: usize = batches(0.02, 1, 1, 8192).map(|batch| batch.unwrap().num_rows()).sum();
         assert_eq!(usize::try_from(rows), Ok(whole));
     }
 }

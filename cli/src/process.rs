@@ -74,11 +74,7 @@ mod tests {
         assert!(before > 0);
         let touched = vec![1u8; 32 << 20];
         peak.sample();
-        assert!(
-            peak.anonymous() >= before + (31 << 20),
-            "{before} {}",
-            peak.anonymous()
-        );
+        assert!(peak.anonymous() >= before + (31 << 20), "{before} {}", peak.anonymous());
         assert!(ResidentPeak::total() >= peak.anonymous());
         drop(touched);
     }

@@ -15,12 +15,8 @@ use crate::input::{Input, count};
 /// The most that `tasks` readers take at once, in bytes.
 pub(crate) fn reader_share(input: &Input, tasks: usize, batch_rows: usize) -> u64 {
     let rows = u64::try_from(batch_rows).unwrap_or(u64::MAX);
-    let one = input
-        .row_groups()
-        .map(|group| group_share(input.schema(), group, rows))
-        .max();
-    one.unwrap_or(0)
-        .saturating_mul(u64::try_from(tasks).unwrap_or(u64::MAX))
+    let one = input.row_groups().map(|group| group_share(input.schema(), group, rows)).max();
+    one.unwrap_or(0).saturating_mul(u64::try_from(tasks).unwrap_or(u64::MAX))
 }
 
 /// Bytes of a row group's rows as Arrow arrays. A dictionary-encoded string column without size
@@ -59,18 +55,12 @@ fn columns<'a>(
     schema: &'a SchemaRef,
     group: &'a RowGroupMetaData,
 ) -> impl Iterator<Item = (&'a DataType, &'a ColumnChunkMetaData)> {
-    schema
-        .fields()
-        .iter()
-        .map(|field| field.data_type())
-        .zip(group.columns())
+    schema.fields().iter().map(|field| field.data_type()).zip(group.columns())
 }
 
 /// Bytes of a chunk's strings.
 fn value_bytes(chunk: &ColumnChunkMetaData) -> u64 {
-    chunk
-        .unencoded_byte_array_data_bytes()
-        .map_or_else(|| count(chunk.uncompressed_size()), count)
+    chunk.unencoded_byte_array_data_bytes().map_or_else(|| count(chunk.uncompressed_size()), count)
 }
 
 /// Bits per value, or none for types of variable length.

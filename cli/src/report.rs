@@ -105,10 +105,7 @@ impl Histogram {
         };
         let step = (max - min) / RANGES + 1;
         let mut ranges: Vec<HistogramRange> = (0..RANGES)
-            .map(|index| HistogramRange {
-                from: min.saturating_add(index * step),
-                count: 0,
-            })
+            .map(|index| HistogramRange { from: min.saturating_add(index * step), count: 0 })
             .filter(|range| range.from <= max)
             .collect();
         for value in &values {
@@ -118,12 +115,7 @@ impl Histogram {
             }
         }
         let median = values.get(values.len() / 2).copied().unwrap_or(max);
-        Self {
-            min,
-            median,
-            max,
-            ranges,
-        }
+        Self { min, median, max, ranges }
     }
 }
 
@@ -156,22 +148,12 @@ impl fmt::Display for ShuffleReport {
         )?;
         let spills: u64 = self.spills.iter().map(|spill| spill.count).sum();
         write!(f, "spills            {spills}")?;
-        for (index, spill) in self
-            .spills
-            .iter()
-            .filter(|spill| spill.count > 0)
-            .enumerate()
-        {
+        for (index, spill) in self.spills.iter().filter(|spill| spill.count > 0).enumerate() {
             let separator = if index == 0 { ": " } else { ", " };
             write!(f, "{separator}{} {}", spill.count, spill.cause)?;
         }
         if spills > 0 {
-            write!(
-                f,
-                "; {} written, {} early merges",
-                size(self.spilled_bytes),
-                self.run_merges
-            )?;
+            write!(f, "; {} written, {} early merges", size(self.spilled_bytes), self.run_merges)?;
         }
         writeln!(f)?;
         writeln!(
@@ -196,22 +178,11 @@ impl fmt::Display for ShuffleReport {
 
 impl fmt::Display for Histogram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let most = self
-            .ranges
-            .iter()
-            .map(|range| range.count)
-            .max()
-            .unwrap_or(0)
-            .max(1);
+        let most = self.ranges.iter().map(|range| range.count).max().unwrap_or(0).max(1);
         for range in &self.ranges {
             let bar = usize::try_from((range.count * BAR_WIDTH).div_ceil(most)).unwrap_or(0);
             // In bytes: in larger units neighbouring ranges may look alike.
-            let line = format!(
-                "  {:>13} {:>7} {}",
-                range.from,
-                range.count,
-                "#".repeat(bar)
-            );
+            let line = format!("  {:>13} {:>7} {}", range.from, range.count, "#".repeat(bar));
             writeln!(f, "{}", line.trim_end())?;
         }
         Ok(())
@@ -268,9 +239,6 @@ mod tests {
             text.starts_with(&format!("              0       4 {}\n", "#".repeat(40))),
             "{text}"
         );
-        assert!(
-            text.ends_with(&format!("              9       1 {}\n", "#".repeat(10))),
-            "{text}"
-        );
+        assert!(text.ends_with(&format!("              9       1 {}\n", "#".repeat(10))), "{text}");
     }
 }

@@ -25,12 +25,9 @@ use crate::watch::Watch;
 pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
     let input = Input::open(&args.inputs)?;
     let by = input.columns(&args.by)?;
-    let spec = ShuffleSpec::new(
-        Arc::clone(input.schema()),
-        args.partitions,
-        Partitioning::Hash(by),
-    )?
-    .with_codec(args.codec);
+    let spec =
+        ShuffleSpec::new(Arc::clone(input.schema()), args.partitions, Partitioning::Hash(by))?
+            .with_codec(args.codec);
     let tasks = usize::try_from(args.tasks).unwrap_or(usize::MAX);
     let batch_rows = input.batch_rows();
     let share = reader_share(&input, tasks, batch_rows);
@@ -58,9 +55,7 @@ pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
     };
     let pieces = input.deal(tasks);
     let started = Instant::now();
-    let done = run.watch.run("shuffling", input.rows(), || {
-        run.all(&memories, pieces.clone())
-    })?;
+    let done = run.watch.run("shuffling", input.rows(), || run.all(&memories, pieces.clone()))?;
     let seconds = started.elapsed().as_secs_f64();
 
     let job = describe_job(args, &spec, &done, pieces);
@@ -104,11 +99,8 @@ fn admit(ledger: &MemoryLedger, spec: &ShuffleSpec, tasks: usize) -> Result<Vec<
 }
 
 fn open_spill_dirs(args: &ShuffleArgs) -> Result<Arc<SpillDirs>> {
-    let dirs: &[PathBuf] = if args.dir.is_empty() {
-        std::slice::from_ref(&args.out)
-    } else {
-        &args.dir
-    };
+    let dirs: &[PathBuf] =
+        if args.dir.is_empty() { std::slice::from_ref(&args.out) } else { &args.dir };
     for dir in dirs {
         std::fs::create_dir_all(dir).at(dir)?;
     }
@@ -241,10 +233,7 @@ fn describe_job(
 }
 
 fn sum_partitions(done: &[TaskDone]) -> Vec<u64> {
-    let mut sums = done
-        .first()
-        .map(|task| task.partition_bytes.clone())
-        .unwrap_or_default();
+    let mut sums = done.first().map(|task| task.partition_bytes.clone()).unwrap_or_default();
     for task in done.iter().skip(1) {
         for (sum, bytes) in sums.iter_mut().zip(&task.partition_bytes) {
             *sum += bytes;

@@ -90,11 +90,7 @@ mod tests {
             let error = parse_size(text).unwrap_err();
             assert!(error.contains("64MiB"), "{error}");
         }
-        assert!(
-            parse_size("99999999999999999999")
-                .unwrap_err()
-                .contains("too large")
-        );
+        assert!(parse_size("99999999999999999999").unwrap_err().contains("too large"));
         assert!(parse_size("16777216TiB").unwrap_err().contains("too large"));
         assert!(parse_positive_size("0").is_err());
     }

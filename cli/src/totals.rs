@@ -34,16 +34,10 @@ pub fn spill_counts(progress: &WriteProgress) -> Vec<SpillCount> {
         ("because the budget was used up", progress.spills_pressure),
         ("because memory was taken back", progress.spills_reclaim),
         ("on request", progress.spills_request),
-        (
-            "before a row too large to stage",
-            progress.spills_oversized_row,
-        ),
+        ("before a row too large to stage", progress.spills_oversized_row),
     ]
     .into_iter()
-    .map(|(cause, count)| SpillCount {
-        cause: cause.to_owned(),
-        count,
-    })
+    .map(|(cause, count)| SpillCount { cause: cause.to_owned(), count })
     .collect()
 }
 

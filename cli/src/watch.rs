@@ -21,8 +21,7 @@ pub(crate) struct Watch {
 impl Watch {
     /// Counts rows done.
     pub(crate) fn advance(&self, rows: usize) {
-        self.rows
-            .fetch_add(u64::try_from(rows).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.rows.fetch_add(u64::try_from(rows).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Tells the other threads to stop because one failed.

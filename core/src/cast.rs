@@ -1,16 +1,10 @@
 //! Lossless casts between lengths and the integers of formats, on the 64-bit targets we build for.
 
 const _: () = assert!(size_of::<usize>() == 8, "bywash needs a 64-bit target");
-const _: () = assert!(
-    cfg!(target_endian = "little"),
-    "bywash needs a little-endian target"
-);
+const _: () = assert!(cfg!(target_endian = "little"), "bywash needs a little-endian target");
 
 /// A `u64` as a length; lossless here.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "usize is 64 bits, asserted above"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "usize is 64 bits, asserted above")]
 pub const fn to_usize(value: u64) -> usize {
     value as usize
 }

@@ -129,14 +129,7 @@ impl Error {
     /// An error of `kind` whose `message` says what is wrong and what would be right.
     #[cold]
     pub const fn new(kind: ErrorKind, message: &'static str) -> Self {
-        Self {
-            kind,
-            errno: 0,
-            message,
-            figures: [None; FIGURES_MAX],
-            place: None,
-            detail: None,
-        }
+        Self { kind, errno: 0, message, figures: [None; FIGURES_MAX], place: None, detail: None }
     }
 
     /// An [`ErrorKind::InvalidArgument`].
@@ -199,20 +192,12 @@ impl Error {
 
     /// The operating system's error number, if that is where the error came from.
     pub const fn os_error(&self) -> Option<i32> {
-        if self.errno == 0 {
-            None
-        } else {
-            Some(self.errno)
-        }
+        if self.errno == 0 { None } else { Some(self.errno) }
     }
 
     /// A figure by name.
     pub fn figure(&self, figure: Figure) -> Option<u64> {
-        self.figures
-            .iter()
-            .flatten()
-            .find(|(name, _)| *name == figure)
-            .map(|(_, value)| *value)
+        self.figures.iter().flatten().find(|(name, _)| *name == figure).map(|(_, value)| *value)
     }
 
     /// The directory or file it happened at.
@@ -222,10 +207,7 @@ impl Error {
 
     /// Whether the same call may succeed later without a change by the caller.
     pub const fn is_retryable(&self) -> bool {
-        matches!(
-            self.kind,
-            ErrorKind::Unavailable | ErrorKind::Io | ErrorKind::NoSpace
-        )
+        matches!(self.kind, ErrorKind::Unavailable | ErrorKind::Io | ErrorKind::NoSpace)
     }
 }
 
@@ -249,11 +231,7 @@ impl fmt::Display for Error {
             write!(f, "{separator}{source}")?;
             separator = ", ";
         }
-        if separator == ", " {
-            f.write_str(")")
-        } else {
-            Ok(())
-        }
+        if separator == ", " { f.write_str(")") } else { Ok(()) }
     }
 }
 

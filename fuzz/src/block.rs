@@ -48,24 +48,11 @@ pub fn schemas() -> Vec<SchemaRef> {
     use DataType as D;
     let schemas = [
         vec![("a", D::Int32, false), ("b", D::Utf8, true)],
-        vec![
-            ("a", D::Boolean, true),
-            ("b", D::Null, true),
-            ("c", D::Int8, true),
-        ],
+        vec![("a", D::Boolean, true), ("b", D::Null, true), ("c", D::Int8, true)],
         vec![("a", D::LargeBinary, true), ("b", D::LargeUtf8, false)],
-        vec![
-            ("a", D::Decimal128(20, 2), true),
-            ("b", D::Decimal256(50, 0), false),
-        ],
-        vec![
-            ("a", D::FixedSizeBinary(3), true),
-            ("b", D::FixedSizeBinary(0), true),
-        ],
-        vec![
-            ("a", D::Time64(TimeUnit::Nanosecond), true),
-            ("b", D::Float64, false),
-        ],
+        vec![("a", D::Decimal128(20, 2), true), ("b", D::Decimal256(50, 0), false)],
+        vec![("a", D::FixedSizeBinary(3), true), ("b", D::FixedSizeBinary(0), true)],
+        vec![("a", D::Time64(TimeUnit::Nanosecond), true), ("b", D::Float64, false)],
         vec![("a", D::Null, true)],
         vec![],
     ];
@@ -91,10 +78,7 @@ fn layouts() -> &'static [Arc<Layout>] {
 /// Gives every block of the segment the schema's fingerprint and checksums that hold.
 fn repair(layout: &Layout, segment: &mut [u8]) {
     let mut start = 0;
-    while let Some(block) = segment
-        .get_mut(start..)
-        .filter(|rest| rest.len() >= HEADER_BYTES)
-    {
+    while let Some(block) = segment.get_mut(start..).filter(|rest| rest.len() >= HEADER_BYTES) {
         let filler = block.first_chunk().map(|first| filler_bytes(*first));
         if let Some(Ok(Some(len))) = filler {
             start += len;
@@ -157,20 +141,10 @@ fn decode(layout: &Arc<Layout>, segment: &[u8]) -> Result<Vec<RecordBatch>, Vec<
                 }
             }
         }
-        if decoder.is_inside_chain() {
-            Err(())
-        } else {
-            Ok(())
-        }
+        if decoder.is_inside_chain() { Err(()) } else { Ok(()) }
     })();
-    assert!(
-        ledger.peak_granted() <= CAPACITY,
-        "more was granted than there is"
-    );
-    assert!(
-        ledger.live() <= ledger.granted(),
-        "more is live than granted"
-    );
+    assert!(ledger.peak_granted() <= CAPACITY, "more was granted than there is");
+    assert!(ledger.live() <= ledger.granted(), "more is live than granted");
     match outcome {
         Ok(()) => Ok(batches),
         Err(()) => Err(batches),
@@ -192,10 +166,7 @@ fn verify(layout: &Layout, segment: &[u8], decoded: bool) {
         .chunks(7)
         .try_for_each(|piece| verifier.feed(piece))
         .and_then(|()| verifier.finish());
-    assert!(
-        !(decoded && same_partition) || outcome.is_ok(),
-        "a merge refuses what a reader takes"
-    );
+    assert!(!(decoded && same_partition) || outcome.is_ok(), "a merge refuses what a reader takes");
 }
 
 fn encode_again(layout: &Arc<Layout>, batch: &RecordBatch) {

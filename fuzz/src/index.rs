@@ -40,10 +40,7 @@ pub fn index_decode(data: &[u8]) -> bool {
         if let Err(error) = &outcome {
             assert_ne!(error.kind(), ErrorKind::Internal, "{error}");
         }
-        assert!(
-            ledger.peak_granted() <= CAPACITY,
-            "more was granted than there is"
-        );
+        assert!(ledger.peak_granted() <= CAPACITY, "more was granted than there is");
         assert_eq!(ledger.live(), 0, "something is still held");
         outcome.is_ok()
     })
@@ -62,11 +59,7 @@ fn read(ledger: &MemoryLedger, out: &Arc<OutputDir>) -> bywash::Result<()> {
         for batch in output.read(partition, &task, ChargeMode::Ledger)? {
             rows += batch?.num_rows() as u64;
         }
-        assert_eq!(
-            rows,
-            output.rows(partition),
-            "other rows than the index says"
-        );
+        assert_eq!(rows, output.rows(partition), "other rows than the index says");
     }
     Ok(())
 }

@@ -4,11 +4,7 @@
 //! With cargo-fuzz (nightly): `cargo fuzz run block_decode --fuzz-dir fuzz`. Without: each target is a
 //! program that replays the files it is given, and `cargo test -p bywash-fuzz` replays the corpus.
 
-#![expect(
-    clippy::panic,
-    clippy::missing_panics_doc,
-    reason = "an oracle fails by panicking"
-)]
+#![expect(clippy::panic, clippy::missing_panics_doc, reason = "an oracle fails by panicking")]
 
 mod block;
 mod index;

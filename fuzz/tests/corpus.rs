@@ -14,9 +14,7 @@ use bywash_fuzz::{block_decode, index_decode, right_index, schema_decode, schema
 use bywash_tests::blocks::encode_block;
 
 fn corpus(target: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("corpus")
-        .join(target)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target)
 }
 
 /// Runs a target over its corpus, and over every cut and some changes of each file.

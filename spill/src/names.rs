@@ -73,21 +73,13 @@ impl DataName {
         let map = MapId(parts.next()?.parse().ok()?);
         let attempt = AttemptId(parts.next()?.parse().ok()?);
         let token = Token::parse(parts.next()?)?;
-        let parsed = Self {
-            map,
-            attempt,
-            token,
-        };
+        let parsed = Self { map, attempt, token };
         // Comparing the spelling refuses signs, leading zeros and further parts.
         (parsed.name().ok()? == *name).then_some(parsed)
     }
 
     pub(crate) fn name(self) -> Result<Name> {
-        let Self {
-            map,
-            attempt,
-            token,
-        } = self;
+        let Self { map, attempt, token } = self;
         Name::format(format_args!("{map}.{attempt}.{token}{DATA_SUFFIX}"))
     }
 }
@@ -103,10 +95,8 @@ pub(crate) const LOCK: Name = Name::literal("lock");
 const SESSION_PREFIX: &str = ".bywash-";
 const DATA_SUFFIX: &str = ".data";
 const TOKEN_DIGITS: usize = 16;
-const NO_RANDOM: Error = Error::new(
-    ErrorKind::Unavailable,
-    "the system gave no random bytes for a session's name",
-);
+const NO_RANDOM: Error =
+    Error::new(ErrorKind::Unavailable, "the system gave no random bytes for a session's name");
 
 #[cfg(test)]
 mod tests {
@@ -114,11 +104,8 @@ mod tests {
 
     #[test]
     fn the_longest_data_name_fits() {
-        let data = DataName {
-            map: MapId(u64::MAX),
-            attempt: AttemptId(u64::MAX),
-            token: Token(u64::MAX),
-        };
+        let data =
+            DataName { map: MapId(u64::MAX), attempt: AttemptId(u64::MAX), token: Token(u64::MAX) };
         let name = data.name().unwrap();
         assert_eq!(name.as_bytes().len(), Name::LEN_MAX);
         assert_eq!(DataName::parse(&name), Some(data));
@@ -130,14 +117,9 @@ mod tests {
         assert!(
             DataName::parse(&Name::format(format_args!("1.0.{token}.data")).unwrap()).is_some()
         );
-        for wrong in [
-            "01.0.T.data",
-            "1.00.T.data",
-            "1.0.T.x.data",
-            "1.T.data",
-            "1.0.T",
-            "a.0.T.data",
-        ] {
+        for wrong in
+            ["01.0.T.data", "1.00.T.data", "1.0.T.x.data", "1.T.data", "1.0.T", "a.0.T.data"]
+        {
             let name = Name::new(&wrong.replace('T', token)).unwrap();
             assert_eq!(DataName::parse(&name), None, "{name}");
         }

@@ -96,18 +96,8 @@ impl OutputDir {
         let session = Session::open(&store, &dir)?;
         let way = PublishWay::probe(&*store, &session)?;
         let quota = Quota::new(quota);
-        let writing = Writing {
-            session,
-            way,
-            sync,
-            quota,
-            file_next: AtomicU64::new(0),
-        };
-        Ok(Arc::new(Self {
-            store,
-            dir,
-            writing: Some(writing),
-        }))
+        let writing = Writing { session, way, sync, quota, file_next: AtomicU64::new(0) };
+        Ok(Arc::new(Self { store, dir, writing: Some(writing) }))
     }
 
     /// Opens a directory to read from: nothing in it is changed. Set-up: allocates.
@@ -116,11 +106,7 @@ impl OutputDir {
     /// `NotFound` when there is none.
     pub fn open_existing(store: Arc<dyn Store>, path: &Path) -> Result<Arc<Self>> {
         let dir = Arc::new(store.open_dir(path)?);
-        Ok(Arc::new(Self {
-            store,
-            dir,
-            writing: None,
-        }))
+        Ok(Arc::new(Self { store, dir, writing: None }))
     }
 
     /// A new empty file, without a name in the directory.
@@ -136,12 +122,7 @@ impl OutputDir {
     /// # Errors
     /// `InvalidState` in a directory opened for reading.
     pub fn data_name(&self, map: MapId, attempt: AttemptId) -> Result<Name> {
-        DataName {
-            map,
-            attempt,
-            token: self.writing()?.session.token(),
-        }
-        .name()
+        DataName { map, attempt, token: self.writing()?.session.token() }.name()
     }
 
     /// Opens a file for reading; `NotFound` when there is none.
@@ -178,9 +159,7 @@ impl OutputDir {
     }
 
     fn writing(&self) -> Result<&Writing> {
-        self.writing
-            .as_ref()
-            .ok_or_else(|| READ_ONLY.at(self.dir.path()))
+        self.writing.as_ref().ok_or_else(|| READ_ONLY.at(self.dir.path()))
     }
 }
 

@@ -13,22 +13,15 @@ pub(crate) struct Quota {
 
 impl Quota {
     pub(crate) fn new(limit: Option<u64>) -> Self {
-        Self {
-            limit: limit.unwrap_or(u64::MAX),
-            used: AtomicU64::new(0),
-        }
+        Self { limit: limit.unwrap_or(u64::MAX), used: AtomicU64::new(0) }
     }
 
     /// Takes `bytes` or nothing; the error has `message` and all figures.
     pub(crate) fn reserve(&self, bytes: u64, message: &'static str) -> Result<()> {
-        let taken = self
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(bytes).filter(|used| *used <= self.limit)
-            });
-        taken
-            .map(drop)
-            .map_err(|used| self.error(bytes, used, message))
+        let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(bytes).filter(|used| *used <= self.limit)
+        });
+        taken.map(drop).map_err(|used| self.error(bytes, used, message))
     }
 
     /// Gives back what was reserved.
@@ -44,11 +37,7 @@ impl Quota {
     /// An error if nothing at all is left.
     pub(crate) fn check_room(&self, message: &'static str) -> Result<()> {
         let used = self.used();
-        if used < self.limit {
-            Ok(())
-        } else {
-            Err(self.error(1, used, message))
-        }
+        if used < self.limit { Ok(()) } else { Err(self.error(1, used, message)) }
     }
 
     #[cold]

@@ -39,14 +39,7 @@ impl Session {
             match Self::lock_new(&**store, parent, &name) {
                 Ok(Some((dir, lock))) => {
                     let (store, parent) = (Arc::clone(store), Arc::clone(parent));
-                    return Ok(Self {
-                        store,
-                        parent,
-                        dir,
-                        name,
-                        token,
-                        _lock: lock,
-                    });
+                    return Ok(Self { store, parent, dir, name, token, _lock: lock });
                 }
                 Ok(None) => {}
                 Err(error) => {

@@ -54,13 +54,7 @@ impl ShuffleSpec {
         let encoded_schema: Arc<[u8]> = encode_schema(&schema)?.into();
         let layout = Arc::new(Layout::try_new(schema)?);
         check_readable(&encoded_schema)?;
-        Ok(Self {
-            layout,
-            encoded_schema,
-            partitions,
-            hash,
-            codec: Codec::default(),
-        })
+        Ok(Self { layout, encoded_schema, partitions, hash, codec: Codec::default() })
     }
 
     /// The same shuffle with another codec.
@@ -147,10 +141,7 @@ pub fn minimum_budget(spec: &ShuffleSpec, tasks: usize) -> Result<u64> {
     }
     let each = WorkingSet::minimum_bytes(spec)?;
     each.checked_mul(tasks as u64).ok_or_else(|| {
-        Error::new(
-            ErrorKind::InvalidArgument,
-            "so many tasks need more memory than can be counted",
-        )
-        .with(Figure::Requested, each)
+        Error::new(ErrorKind::InvalidArgument, "so many tasks need more memory than can be counted")
+            .with(Figure::Requested, each)
     })
 }

@@ -80,12 +80,7 @@ impl SpillDirs {
             return Err(Error::invalid("the number of spill directories is 1 to 64")
                 .with(Figure::Found, dirs.len()));
         }
-        let SpillOptions {
-            named,
-            quota_per_dir,
-            quota_total,
-            sweep,
-        } = options;
+        let SpillOptions { named, quota_per_dir, quota_total, sweep } = options;
         let mut usable = Vec::with_capacity(dirs.len());
         let mut refused = Vec::new();
         for (index, path) in DirIndex::all().zip(dirs) {
@@ -199,8 +194,6 @@ impl SpillDirs {
 
 const TOTAL_FULL: &str = "the quota of all spill directories is used up; raise it";
 const DIR_FULL: &str = "the quota of a spill directory is used up; raise it or add a directory";
-const NONE_LEFT: Error = Error::new(
-    ErrorKind::Unavailable,
-    "no spill directory is left to try; add one",
-);
+const NONE_LEFT: Error =
+    Error::new(ErrorKind::Unavailable, "no spill directory is left to try; add one");
 const NAME_TAKEN: Error = Error::internal("a file of this session has the name of its next one");

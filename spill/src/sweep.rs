@@ -151,11 +151,7 @@ fn sweep_session(
         Some(lock) => life_of(store.try_lock(lock)?, mode),
         None => Life::Dead,
     };
-    let files = if life == Life::Dead {
-        retire(store, parent, &dir, name)?
-    } else {
-        0
-    };
+    let files = if life == Life::Dead { retire(store, parent, &dir, name)? } else { 0 };
     Ok(Some((life, files)))
 }
 

@@ -25,9 +25,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
     let (mut suite, mut chosen, mut cases, mut from) = (None, None, CASES, 0);
     while let Some(argument) = arguments.next() {
         let mut number = || {
-            let value = arguments
-                .next()
-                .ok_or_else(|| format!("{argument} needs a number"))?;
+            let value = arguments.next().ok_or_else(|| format!("{argument} needs a number"))?;
             seed::parse(&value).ok_or_else(|| format!("{argument} needs a number, not {value}"))
         };
         match argument.as_str() {

@@ -20,10 +20,7 @@ pub fn encode_block(
     partition: u32,
     batch: &RecordBatch,
 ) -> Result<Vec<u8>> {
-    let consumer = MemoryLedger::unlimited()
-        .admit(1, 0)?
-        .remove(0)
-        .consumer("kit");
+    let consumer = MemoryLedger::unlimited().admit(1, 0)?.remove(0).consumer("kit");
     let mut encoder = BlockEncoder::try_new(&consumer, layout, codec, raw_bytes)?;
     let mut sink = VecSink::default();
     let views: Vec<ColumnView> = layout
@@ -35,19 +32,12 @@ pub fn encode_block(
     let rows = batch.num_rows();
     let data_bytes = views.iter().map(data_bytes).sum();
     if rows == 1 && encoder.sizes().raw_bytes(1, data_bytes) > raw_bytes {
-        let row = ArrayRow {
-            views: &views,
-            row: 0,
-        };
+        let row = ArrayRow { views: &views, row: 0 };
         encoder.encode_chain(layout, partition, &row, &mut sink)?;
         return Ok(sink.bytes);
     }
     let chunk = sorted_chunk(layout, &consumer, &views, rows, data_bytes)?;
-    let whole = RowSlice {
-        chunk: 0,
-        start: 0,
-        end: chunk.rows(),
-    };
+    let whole = RowSlice { chunk: 0, start: 0, end: chunk.rows() };
     encoder.encode(layout, partition, &[chunk], &[whole], &mut sink)?;
     Ok(sink.bytes)
 }
@@ -79,9 +69,7 @@ fn data_bytes(view: &ColumnView) -> usize {
         Values::Wide(offsets, _) => offsets.len() - 1,
         _ => 0,
     };
-    (0..rows)
-        .map(|row| view.data_range(row).map_or(0, |range| range.len()))
-        .sum()
+    (0..rows).map(|row| view.data_range(row).map_or(0, |range| range.len())).sum()
 }
 
 /// Blocks gathered in memory.

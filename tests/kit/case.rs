@@ -93,17 +93,11 @@ impl Case for ShuffleCase {
             plan.batch_rows = (0..rng.within(1, 4)).map(|_| rng.index(300)).collect();
         }
         let placement = if rng.chance(50) {
-            let shapes = [
-                IdShape::Uniform,
-                IdShape::Last,
-                IdShape::Skewed,
-                IdShape::Runs,
-            ];
+            let shapes = [IdShape::Uniform, IdShape::Last, IdShape::Skewed, IdShape::Runs];
             Placement::Ids(*rng.pick(&shapes))
         } else {
             let label = plan.columns.len() as u64;
-            plan.columns
-                .push(ColumnPlan::random(rng, random_hashable, label));
+            plan.columns.push(ColumnPlan::random(rng, random_hashable, label));
             let mut hashed: Vec<u64> = plan
                 .columns
                 .iter()
@@ -123,12 +117,7 @@ impl Case for ShuffleCase {
             plan.batch_rows.push(rng.index(200_000) + 200_000);
             budget_above_minimum = rng.below(2) * 10_000;
         }
-        let codecs = [
-            Codec::None,
-            Codec::Lz4,
-            Codec::Zstd { level: 1 },
-            Codec::Zstd { level: 3 },
-        ];
+        let codecs = [Codec::None, Codec::Lz4, Codec::Zstd { level: 1 }, Codec::Zstd { level: 3 }];
         Self {
             plan,
             partitions,
@@ -155,27 +144,19 @@ impl Case for ShuffleCase {
         // Batches of long strings need more than a writer's minimum; reading has its own budget.
         let reading = MemoryLedger::new(READ_BUDGET);
         let reader = admit(&reading, 0)?;
-        let rows: u64 = (0..self.partitions)
-            .map(|partition| output.rows(partition))
-            .sum();
+        let rows: u64 = (0..self.partitions).map(|partition| output.rows(partition)).sum();
         if rows != output.total_rows() || rows != input.rows() {
             let (total, given) = (output.total_rows(), input.rows());
-            return Err(format!(
-                "{given} rows written, {rows} in partitions, {total} in all"
-            ));
+            return Err(format!("{given} rows written, {rows} in partitions, {total} in all"));
         }
         for partition in 0..self.partitions {
             let expected = input.oracle.row_count(partition) as u64;
             if output.rows(partition) != expected {
                 let rows = output.rows(partition);
-                return Err(format!(
-                    "partition {partition}: {expected} rows, index says {rows}"
-                ));
+                return Err(format!("partition {partition}: {expected} rows, index says {rows}"));
             }
             let mut check = input.oracle.partition(partition);
-            let read = output
-                .read(partition, &reader, self.charge.into())
-                .map_err(text("read"))?;
+            let read = output.read(partition, &reader, self.charge.into()).map_err(text("read"))?;
             for batch in read {
                 check.next(&batch.map_err(text("next"))?)?;
             }
@@ -186,15 +167,10 @@ impl Case for ShuffleCase {
         for (name, ledger) in [("writing", &ledger), ("reading", &reading)] {
             let (granted, live) = (ledger.granted(), ledger.live());
             if granted != 0 || live != 0 {
-                return Err(format!(
-                    "{name}: {granted} granted and {live} live at the end"
-                ));
+                return Err(format!("{name}: {granted} granted and {live} live at the end"));
             }
             if ledger.peak_granted() > ledger.capacity() {
-                return Err(format!(
-                    "{name}: {} granted at the peak",
-                    ledger.peak_granted()
-                ));
+                return Err(format!("{name}: {} granted at the peak", ledger.peak_granted()));
             }
         }
         match &dirs.close()[..] {
@@ -204,37 +180,21 @@ impl Case for ShuffleCase {
     }
 
     fn smaller(&self) -> Vec<Self> {
-        let mut cases: Vec<Self> = self
-            .plan
-            .smaller()
-            .into_iter()
-            .filter_map(|plan| self.with_plan(plan))
-            .collect();
+        let mut cases: Vec<Self> =
+            self.plan.smaller().into_iter().filter_map(|plan| self.with_plan(plan)).collect();
         for partitions in [1, self.partitions / 2, self.partitions - 1] {
             if partitions > 0 && partitions < self.partitions {
-                cases.push(Self {
-                    partitions,
-                    ..self.clone()
-                });
+                cases.push(Self { partitions, ..self.clone() });
             }
         }
         if self.spill_percent > 0 {
-            cases.push(Self {
-                spill_percent: 0,
-                ..self.clone()
-            });
+            cases.push(Self { spill_percent: 0, ..self.clone() });
         }
         if self.named {
-            cases.push(Self {
-                named: false,
-                ..self.clone()
-            });
+            cases.push(Self { named: false, ..self.clone() });
         }
         if self.codec != Codec::None {
-            cases.push(Self {
-                codec: Codec::None,
-                ..self.clone()
-            });
+            cases.push(Self { codec: Codec::None, ..self.clone() });
         }
         cases
     }
@@ -290,20 +250,12 @@ impl ShuffleCase {
         let spec = ShuffleSpec::new(schema, self.partitions, partitioning)
             .expect("types and arguments that are supported")
             .with_codec(self.codec);
-        Input {
-            spec,
-            batches,
-            ids,
-            oracle,
-        }
+        Input { spec, batches, ids, oracle }
     }
 
     /// Fresh directories as the case wants them.
     pub fn dirs(&self) -> Dirs {
-        let options = SpillOptions {
-            named: self.named,
-            ..SpillOptions::default()
-        };
+        let options = SpillOptions { named: self.named, ..SpillOptions::default() };
         Dirs::with_store(Arc::new(FsStore::new()), options)
     }
 
@@ -319,15 +271,9 @@ impl ShuffleCase {
         task: &TaskMemory,
     ) -> Result<bywash::MapOutput, String> {
         let mut rng = Rng::labelled(self.plan.seed, &[u64::MAX - 1]);
-        let mut writer = ShuffleWriter::new(
-            &input.spec,
-            task,
-            &dirs.spill,
-            &dirs.out,
-            MapId(3),
-            AttemptId(1),
-        )
-        .map_err(text("new"))?;
+        let mut writer =
+            ShuffleWriter::new(&input.spec, task, &dirs.spill, &dirs.out, MapId(3), AttemptId(1))
+                .map_err(text("new"))?;
         for (batch, ids) in input.batches.iter().zip(&input.ids) {
             match self.placement {
                 Placement::Hash(_) => writer.write(batch),
@@ -352,11 +298,7 @@ impl ShuffleCase {
                 return None;
             }
         }
-        Some(Self {
-            plan,
-            placement,
-            ..self.clone()
-        })
+        Some(Self { plan, placement, ..self.clone() })
     }
 }
 

@@ -69,10 +69,7 @@ impl Group {
                 Err(error) => tried.push(format!("{}: {error}", parent.display())),
             }
         }
-        Err(format!(
-            "no memory cgroup can be made ({})",
-            tried.join("; ")
-        ))
+        Err(format!("no memory cgroup can be made ({})", tried.join("; ")))
     }
 
     fn below(version: Version, parent: &Path, bytes: u64) -> io::Result<Self> {
@@ -102,9 +99,7 @@ impl Group {
 
     fn write(&self, file: &str, text: &str) -> io::Result<()> {
         // Not created: a file that is not there is a controller that is not there.
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .open(self.path.join(file))?;
+        let mut file = fs::OpenOptions::new().write(true).open(self.path.join(file))?;
         io::Write::write_all(&mut file, text.as_bytes())
     }
 
@@ -178,14 +173,8 @@ fn parents(mounts: &str, own: &str) -> Vec<(Version, PathBuf)> {
         let ours = own.lines().find_map(|line| {
             let mut parts = line.splitn(3, ':');
             let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
-            let memory = controllers
-                .split(',')
-                .any(|controller| controller == "memory");
-            let matches = if version == Version::V1 {
-                memory
-            } else {
-                controllers.is_empty()
-            };
+            let memory = controllers.split(',').any(|controller| controller == "memory");
+            let matches = if version == Version::V1 { memory } else { controllers.is_empty() };
             matches.then(|| path.trim_start_matches('/').to_owned())
         });
         let mut parent = Path::new(at).join(ours.unwrap_or_default());
@@ -211,10 +200,7 @@ mod tests {
     fn finds_our_group_and_those_above_it_in_a_mixed_setup() {
         let mounts = "cgroup /proc cgroup rw,cpu 0 0\ncgroup /proc cgroup rw,memory 0 0\n";
         let own = "4:memory:/self\n0::/\n";
-        let found: Vec<PathBuf> = parents(mounts, own)
-            .into_iter()
-            .map(|(_, path)| path)
-            .collect();
+        let found: Vec<PathBuf> = parents(mounts, own).into_iter().map(|(_, path)| path).collect();
         assert_eq!(found, ["/proc/self", "/proc"].map(PathBuf::from));
     }
 }

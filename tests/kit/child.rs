@@ -27,10 +27,8 @@ pub fn executable() -> PathBuf {
 /// standard output. Return addresses of refused allocations are given their names.
 pub fn run(test: &str, argument: &str) -> String {
     let output = command(test, argument).output().expect("the child starts");
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(
         output.status.success(),
         "child {test} with {argument:?}: {}\n{out}\n{err}\n{}",
@@ -43,15 +41,9 @@ pub fn run(test: &str, argument: &str) -> String {
 /// The functions behind the offsets of the last few `REFUSED` lines, where `addr2line` is there.
 pub fn named(text: &str) -> String {
     let mut names = String::new();
-    let refused = text
-        .lines()
-        .rev()
-        .filter(|line| line.starts_with("REFUSED"));
+    let refused = text.lines().rev().filter(|line| line.starts_with("REFUSED"));
     for line in refused.take(3) {
-        let offsets = line
-            .split_whitespace()
-            .filter(|word| word.starts_with("0x"))
-            .skip(1);
+        let offsets = line.split_whitespace().filter(|word| word.starts_with("0x")).skip(1);
         let output = Command::new("addr2line")
             .args(["-f", "-C", "-i", "-p", "-e"])
             .arg(executable())

@@ -54,11 +54,7 @@ impl Dirs {
         let Self { spill, out, root } = self;
         drop((spill, out));
         let mut left = entries(&root.path().join("spill"));
-        left.extend(
-            entries(&root.path().join("out"))
-                .into_iter()
-                .filter(|path| path.is_dir()),
-        );
+        left.extend(entries(&root.path().join("out")).into_iter().filter(|path| path.is_dir()));
         left
     }
 }
@@ -72,10 +68,7 @@ impl Default for Dirs {
 fn files(dir: &Path) -> Vec<PathBuf> {
     let (dirs, mut files): (Vec<_>, Vec<_>) =
         entries(dir).into_iter().partition(|path| path.is_dir());
-    files.retain(|file| {
-        file.file_name()
-            .is_none_or(|name| !name.eq_ignore_ascii_case("lock"))
-    });
+    files.retain(|file| file.file_name().is_none_or(|name| !name.eq_ignore_ascii_case("lock")));
     files.extend(dirs.iter().flat_map(|dir| self::files(dir)));
     files
 }

@@ -113,13 +113,7 @@ impl FaultStore {
             pause: Pause::Running,
         };
         let (plan, changed) = (Mutex::new(plan), Condvar::new());
-        Self {
-            inner,
-            lacking: operations.to_vec(),
-            scope,
-            plan,
-            changed,
-        }
+        Self { inner, lacking: operations.to_vec(), scope, plan, changed }
     }
 
     /// Counts from zero again and lets `fault` happen at operation `at`, the next one being 0.
@@ -216,9 +210,7 @@ impl FaultStore {
             Fault::Pause => {
                 plan.pause = Pause::Paused;
                 self.changed.notify_all();
-                let resumed = self
-                    .changed
-                    .wait_while(plan, |plan| plan.pause == Pause::Paused);
+                let resumed = self.changed.wait_while(plan, |plan| plan.pause == Pause::Paused);
                 drop(resumed);
                 None
             }
@@ -282,21 +274,15 @@ impl FaultStore {
 
 impl Store for FaultStore {
     fn make_dir_all(&self, path: &Path) -> Result<()> {
-        self.run(StoreOp::MakeDirAll, &text_of(path), || {
-            self.inner.make_dir_all(path)
-        })
+        self.run(StoreOp::MakeDirAll, &text_of(path), || self.inner.make_dir_all(path))
     }
 
     fn open_dir(&self, path: &Path) -> Result<StoreDir> {
-        self.run(StoreOp::OpenDir, &text_of(path), || {
-            self.inner.open_dir(path)
-        })
+        self.run(StoreOp::OpenDir, &text_of(path), || self.inner.open_dir(path))
     }
 
     fn open_subdir(&self, dir: &StoreDir, name: &Name) -> Result<StoreDir> {
-        self.run(StoreOp::OpenSubdir, dir.path(), || {
-            self.inner.open_subdir(dir, name)
-        })
+        self.run(StoreOp::OpenSubdir, dir.path(), || self.inner.open_subdir(dir, name))
     }
 
     fn list(&self, dir: &StoreDir, visit: &mut dyn FnMut(&Name) -> Result<()>) -> Result<()> {
@@ -304,27 +290,19 @@ impl Store for FaultStore {
     }
 
     fn make_dir(&self, dir: &StoreDir, name: &Name) -> Result<Publish> {
-        self.run(StoreOp::MakeDir, dir.path(), || {
-            self.inner.make_dir(dir, name)
-        })
+        self.run(StoreOp::MakeDir, dir.path(), || self.inner.make_dir(dir, name))
     }
 
     fn create_unnamed(&self, dir: &StoreDir) -> Result<StoreFile> {
-        self.run(StoreOp::CreateUnnamed, dir.path(), || {
-            self.inner.create_unnamed(dir)
-        })
+        self.run(StoreOp::CreateUnnamed, dir.path(), || self.inner.create_unnamed(dir))
     }
 
     fn create_new(&self, dir: &StoreDir, name: &Name) -> Result<Option<StoreFile>> {
-        self.run(StoreOp::CreateNew, dir.path(), || {
-            self.inner.create_new(dir, name)
-        })
+        self.run(StoreOp::CreateNew, dir.path(), || self.inner.create_new(dir, name))
     }
 
     fn open(&self, dir: &StoreDir, name: &Name, access: Access) -> Result<StoreFile> {
-        self.run(StoreOp::Open, dir.path(), || {
-            self.inner.open(dir, name, access)
-        })
+        self.run(StoreOp::Open, dir.path(), || self.inner.open(dir, name, access))
     }
 
     fn len(&self, file: &StoreFile) -> Result<u64> {
@@ -333,22 +311,18 @@ impl Store for FaultStore {
 
     fn read_at(&self, file: &StoreFile, bytes: &mut [u8], offset: u64) -> Result<usize> {
         self.transfer(StoreOp::ReadAt, file.place(), bytes.len(), |len| {
-            self.inner
-                .read_at(file, bytes.get_mut(..len).unwrap_or_default(), offset)
+            self.inner.read_at(file, bytes.get_mut(..len).unwrap_or_default(), offset)
         })
     }
 
     fn write_at(&self, file: &StoreFile, bytes: &[u8], offset: u64) -> Result<usize> {
         self.transfer(StoreOp::WriteAt, file.place(), bytes.len(), |len| {
-            self.inner
-                .write_at(file, bytes.get(..len).unwrap_or_default(), offset)
+            self.inner.write_at(file, bytes.get(..len).unwrap_or_default(), offset)
         })
     }
 
     fn sync_data(&self, file: &StoreFile) -> Result<()> {
-        self.run(StoreOp::SyncData, file.place(), || {
-            self.inner.sync_data(file)
-        })
+        self.run(StoreOp::SyncData, file.place(), || self.inner.sync_data(file))
     }
 
     fn sync_dir(&self, dir: &StoreDir) -> Result<()> {
@@ -356,9 +330,7 @@ impl Store for FaultStore {
     }
 
     fn link_unnamed(&self, file: &StoreFile, dir: &StoreDir, name: &Name) -> Result<Publish> {
-        self.run(StoreOp::LinkUnnamed, dir.path(), || {
-            self.inner.link_unnamed(file, dir, name)
-        })
+        self.run(StoreOp::LinkUnnamed, dir.path(), || self.inner.link_unnamed(file, dir, name))
     }
 
     fn rename_noreplace(
@@ -386,9 +358,7 @@ impl Store for FaultStore {
     }
 
     fn is_linked(&self, file: &StoreFile, dir: &StoreDir, name: &Name) -> Result<bool> {
-        self.run(StoreOp::IsLinked, dir.path(), || {
-            self.inner.is_linked(file, dir, name)
-        })
+        self.run(StoreOp::IsLinked, dir.path(), || self.inner.is_linked(file, dir, name))
     }
 
     fn remove(&self, dir: &StoreDir, name: &Name) -> Result<()> {
@@ -396,9 +366,7 @@ impl Store for FaultStore {
     }
 
     fn remove_dir(&self, dir: &StoreDir, name: &Name) -> Result<()> {
-        self.run(StoreOp::RemoveDir, dir.path(), || {
-            self.inner.remove_dir(dir, name)
-        })
+        self.run(StoreOp::RemoveDir, dir.path(), || self.inner.remove_dir(dir, name))
     }
 
     fn try_lock(&self, file: &StoreFile) -> Result<Lock> {
@@ -431,10 +399,8 @@ fn text_of(path: &Path) -> Arc<str> {
     Arc::from(path.to_string_lossy().as_ref())
 }
 
-const LACKING: Error = Error::new(
-    ErrorKind::Unsupported,
-    "this filesystem is told to lack an operation",
-);
+const LACKING: Error =
+    Error::new(ErrorKind::Unsupported, "this filesystem is told to lack an operation");
 
 /// Operations remembered by kind; more are only counted.
 const RECORD_MAX: usize = 1 << 16;

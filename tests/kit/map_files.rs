@@ -64,10 +64,7 @@ impl MapFiles {
             arrays.ends.push(data.len() as u64);
             arrays.rows.push(rows as u64);
         }
-        let name = DataName {
-            map: MapId(7),
-            attempt: AttemptId(3),
-        };
+        let name = DataName { map: MapId(7), attempt: AttemptId(3) };
         let mut files = Self {
             data_name: name.text(),
             index_name: format!("{}.index", name.map),
@@ -144,11 +141,7 @@ impl MapFiles {
 
     /// Changes where a partition begins; the index's checksum is left as it is.
     pub fn set_segment_offset(&mut self, index: usize, value: u64) {
-        put(
-            &mut self.index,
-            INDEX_HEADER_BYTES + index * 8,
-            &value.to_le_bytes(),
-        );
+        put(&mut self.index, INDEX_HEADER_BYTES + index * 8, &value.to_le_bytes());
     }
 
     /// The bytes of each block, as long as headers make sense.
@@ -281,13 +274,9 @@ fn put(bytes: &mut [u8], offset: usize, field: &[u8]) {
 }
 
 fn get_u32(bytes: &[u8], offset: usize) -> u32 {
-    bytes[offset..offset + 4]
-        .try_into()
-        .map_or(0, u32::from_le_bytes)
+    bytes[offset..offset + 4].try_into().map_or(0, u32::from_le_bytes)
 }
 
 fn get_u64(bytes: &[u8], offset: usize) -> u64 {
-    bytes[offset..offset + 8]
-        .try_into()
-        .map_or(0, u64::from_le_bytes)
+    bytes[offset..offset + 8].try_into().map_or(0, u64::from_le_bytes)
 }

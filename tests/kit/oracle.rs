@@ -46,11 +46,7 @@ impl Oracle {
             RecordBatch::try_new_with_options(Arc::clone(schema), columns.collect(), &options)
                 .expect("columns of the schema")
         };
-        Self {
-            schema: Arc::clone(schema),
-            rows,
-            starts,
-        }
+        Self { schema: Arc::clone(schema), rows, starts }
     }
 
     /// How many partitions there are.
@@ -76,12 +72,7 @@ impl Oracle {
 
     /// The same, one batch at a time.
     pub fn partition(&self, partition: u32) -> Check<'_> {
-        Check {
-            oracle: self,
-            partition,
-            rows: 0,
-            batches: 0,
-        }
+        Check { oracle: self, partition, rows: 0, batches: 0 }
     }
 }
 
@@ -105,15 +96,11 @@ impl Check<'_> {
         let expected = oracle.row_count(partition);
         let after = self.rows + batch.num_rows();
         if after > expected {
-            return Err(format!(
-                "partition {partition}: {expected} rows expected, {after} read"
-            ));
+            return Err(format!("partition {partition}: {expected} rows expected, {after} read"));
         }
         if batch.schema() != oracle.schema {
             let (ours, theirs) = (&oracle.schema, batch.schema());
-            return Err(format!(
-                "partition {partition}: schema {ours:?}, read {theirs:?}"
-            ));
+            return Err(format!("partition {partition}: schema {ours:?}, read {theirs:?}"));
         }
         let start = oracle.starts[partition as usize] + self.rows;
         let want = oracle.rows.slice(start, batch.num_rows());
@@ -145,24 +132,16 @@ impl Check<'_> {
         if self.rows == expected {
             return Ok(());
         }
-        Err(format!(
-            "partition {partition}: {expected} rows expected, {} read",
-            self.rows
-        ))
+        Err(format!("partition {partition}: {expected} rows expected, {} read", self.rows))
     }
 }
 
 /// Equal types, nulls and bits of values (so NaN payloads count; what lies under nulls does not).
 fn compare(want: &dyn Array, have: &dyn Array) -> Result<(), String> {
     let data = have.to_data();
-    data.validate_full()
-        .map_err(|error| format!("not a valid array: {error}"))?;
+    data.validate_full().map_err(|error| format!("not a valid array: {error}"))?;
     if want.data_type() != have.data_type() {
-        return Err(format!(
-            "type {} expected, {} read",
-            want.data_type(),
-            have.data_type()
-        ));
+        return Err(format!("type {} expected, {} read", want.data_type(), have.data_type()));
     }
     if want.to_data() == data {
         return Ok(());
@@ -170,11 +149,7 @@ fn compare(want: &dyn Array, have: &dyn Array) -> Result<(), String> {
     for row in 0..want.len() {
         let (one, other) = (want.slice(row, 1), have.slice(row, 1));
         if one.to_data() != other.to_data() {
-            return Err(format!(
-                "row {row}: {} expected, {} read",
-                show(&one),
-                show(&other)
-            ));
+            return Err(format!("row {row}: {} expected, {} read", show(&one), show(&other)));
         }
     }
     Err("the arrays differ, but no single row does".to_owned())
@@ -185,15 +160,9 @@ fn show(value: &dyn Array) -> String {
         return "null".to_owned();
     }
     let options = FormatOptions::default();
-    let text = ArrayFormatter::try_new(value, &options).map_or_else(
-        |error| error.to_string(),
-        |format| format.value(0).to_string(),
-    );
-    format!(
-        "{:?} ({} chars)",
-        text.chars().take(80).collect::<String>(),
-        text.chars().count()
-    )
+    let text = ArrayFormatter::try_new(value, &options)
+        .map_or_else(|error| error.to_string(), |format| format.value(0).to_string());
+    format!("{:?} ({} chars)", text.chars().take(80).collect::<String>(), text.chars().count())
 }
 
 #[cfg(test)]
@@ -213,27 +182,13 @@ mod tests {
     #[test]
     fn keeps_arrival_order_within_a_partition() {
         let batches = [ints(&[1, 2, 3]), ints(&[]), ints(&[4, 5])];
-        let oracle = Oracle::new(
-            &batches[0].schema(),
-            &batches,
-            &[vec![2, 0, 2], vec![], vec![0, 2]],
-            3,
-        );
+        let oracle =
+            Oracle::new(&batches[0].schema(), &batches, &[vec![2, 0, 2], vec![], vec![0, 2]], 3);
         assert_eq!(oracle.check(0, &[ints(&[2, 4])]), Ok(()));
         assert_eq!(oracle.check(1, &[]), Ok(()));
         assert_eq!(oracle.check(2, &[ints(&[1]), ints(&[3, 5])]), Ok(()));
-        assert!(
-            oracle
-                .check(0, &[ints(&[4, 2])])
-                .unwrap_err()
-                .contains("row 0")
-        );
-        assert!(
-            oracle
-                .check(1, &[ints(&[1])])
-                .unwrap_err()
-                .contains("0 rows expected")
-        );
+        assert!(oracle.check(0, &[ints(&[4, 2])]).unwrap_err().contains("row 0"));
+        assert!(oracle.check(1, &[ints(&[1])]).unwrap_err().contains("0 rows expected"));
     }
 
     #[test]
@@ -245,11 +200,7 @@ mod tests {
         let nan = batch(f64::NAN);
         let oracle = Oracle::new(&nan.schema(), std::slice::from_ref(&nan), &[vec![0]], 1);
         assert_eq!(oracle.check(0, &[nan]), Ok(()));
-        assert!(
-            oracle
-                .check(0, &[batch(f64::from_bits(0x7ff8_0000_0000_0001))])
-                .is_err()
-        );
+        assert!(oracle.check(0, &[batch(f64::from_bits(0x7ff8_0000_0000_0001))]).is_err());
         let zero = batch(0.0);
         let oracle = Oracle::new(&zero.schema(), &[zero], &[vec![0]], 1);
         assert!(oracle.check(0, &[batch(-0.0)]).is_err());

@@ -105,11 +105,7 @@ mod tests {
 
         fn run(&self) -> Result<(), String> {
             assert!(self.0 < 600, "too large");
-            if self.0 < 500 {
-                Ok(())
-            } else {
-                Err(format!("{} is too large", self.0))
-            }
+            if self.0 < 500 { Ok(()) } else { Err(format!("{} is too large", self.0)) }
         }
 
         fn smaller(&self) -> Vec<Self> {

@@ -117,10 +117,7 @@ mod tests {
     #[test]
     fn streams_repeat_and_differ_by_label() {
         assert_eq!(Rng::new(7).bytes(20), Rng::new(7).bytes(20));
-        assert_ne!(
-            Rng::labelled(7, &[1, 2]).bits(),
-            Rng::labelled(7, &[2, 1]).bits()
-        );
+        assert_ne!(Rng::labelled(7, &[1, 2]).bits(), Rng::labelled(7, &[2, 1]).bits());
     }
 
     #[test]

@@ -45,9 +45,9 @@ pub fn random_hashable(rng: &mut Rng) -> DataType {
 pub fn partition_ids(batch: &RecordBatch, columns: &[usize], partitions: u32) -> Vec<u32> {
     (0..batch.num_rows())
         .map(|row| {
-            let hash = columns.iter().fold(42, |seed, &column| {
-                hash_value(batch.column(column), row, seed)
-            });
+            let hash = columns
+                .iter()
+                .fold(42, |seed, &column| hash_value(batch.column(column), row, seed));
             let modulus = i64::from(hash.cast_signed()).rem_euclid(i64::from(partitions));
             u32::try_from(modulus).expect("below the partitions")
         })
@@ -60,21 +60,14 @@ fn hash_value(column: &dyn Array, row: usize, seed: u32) -> u32 {
     }
     match column.data_type() {
         DataType::Boolean => hash_int(u32::from(column.as_boolean().value(row)), seed),
-        DataType::Int8 => signed(
-            i32::from(column.as_primitive::<Int8Type>().value(row)),
-            seed,
-        ),
-        DataType::Int16 => signed(
-            i32::from(column.as_primitive::<Int16Type>().value(row)),
-            seed,
-        ),
+        DataType::Int8 => signed(i32::from(column.as_primitive::<Int8Type>().value(row)), seed),
+        DataType::Int16 => signed(i32::from(column.as_primitive::<Int16Type>().value(row)), seed),
         DataType::Int32 => signed(column.as_primitive::<Int32Type>().value(row), seed),
         DataType::Date32 => signed(column.as_primitive::<Date32Type>().value(row), seed),
         DataType::Int64 => hash_long(column.as_primitive::<Int64Type>().value(row), seed),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => hash_long(
-            column.as_primitive::<TimestampMicrosecondType>().value(row),
-            seed,
-        ),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            hash_long(column.as_primitive::<TimestampMicrosecondType>().value(row), seed)
+        }
         DataType::Float32 => {
             let value = column.as_primitive::<Float32Type>().value(row);
             let bits = match value {
@@ -139,10 +132,7 @@ fn hash_bytes(bytes: impl AsRef<[u8]>, seed: u32) -> u32 {
     let mut words = bytes.chunks_exact(4);
     let mut hash = seed;
     for word in words.by_ref() {
-        hash = mix(
-            hash,
-            u32::from_le_bytes([word[0], word[1], word[2], word[3]]),
-        );
+        hash = mix(hash, u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
     }
     for byte in words.remainder() {
         hash = mix(hash, i32::from(byte.cast_signed()).cast_unsigned());
@@ -151,14 +141,8 @@ fn hash_bytes(bytes: impl AsRef<[u8]>, seed: u32) -> u32 {
 }
 
 const fn mix(hash: u32, word: u32) -> u32 {
-    let word = word
-        .wrapping_mul(0xcc9e_2d51)
-        .rotate_left(15)
-        .wrapping_mul(0x1b87_3593);
-    (hash ^ word)
-        .rotate_left(13)
-        .wrapping_mul(5)
-        .wrapping_add(0xe654_6b64)
+    let word = word.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593);
+    (hash ^ word).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64)
 }
 
 const fn finish(hash: u32, length: u32) -> u32 {
@@ -176,10 +160,7 @@ mod tests {
     fn agrees_with_values_known_from_spark() {
         // From Spark's own Murmur3Suite and `SELECT hash('Spark')`.
         assert_eq!(hash_int(0, 0).cast_signed(), 593_689_054);
-        assert_eq!(
-            hash_int(42u32.wrapping_neg(), 0).cast_signed(),
-            -189_366_624
-        );
+        assert_eq!(hash_int(42u32.wrapping_neg(), 0).cast_signed(), -189_366_624);
         assert_eq!(hash_int(42, 0).cast_signed(), -1_134_849_565);
         assert_eq!(hash_bytes("Spark", 42).cast_signed(), 228_093_765);
     }

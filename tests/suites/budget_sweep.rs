@@ -1,9 +1,6 @@
 //! Within one map output the rows of a partition come back in insertion order, whatever the budget,
 //! the number of spills and the moments at which another thread takes memory back.
-#![expect(
-    clippy::print_stdout,
-    reason = "a test prints its figures and fails by panicking"
-)]
+#![expect(clippy::print_stdout, reason = "a test prints its figures and fails by panicking")]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -34,13 +31,8 @@ const ABOVE_MINIMUM: [u64; 12] = [
 fn the_same_rows_in_the_same_order_at_every_budget() {
     for codec in [Codec::Lz4, Codec::None] {
         for budget_above_minimum in ABOVE_MINIMUM {
-            let case = ShuffleCase {
-                codec,
-                budget_above_minimum,
-                ..case()
-            };
-            case.run()
-                .unwrap_or_else(|error| panic!("{budget_above_minimum}: {error}"));
+            let case = ShuffleCase { codec, budget_above_minimum, ..case() };
+            case.run().unwrap_or_else(|error| panic!("{budget_above_minimum}: {error}"));
         }
     }
 }
@@ -49,23 +41,14 @@ fn the_same_rows_in_the_same_order_at_every_budget() {
 fn the_same_rows_in_the_same_order_with_memory_taken_back_at_random_moments() {
     let mut spills = 0;
     for (run, budget_above_minimum) in (0..).zip(ABOVE_MINIMUM) {
-        let case = ShuffleCase {
-            budget_above_minimum,
-            ..case()
-        };
+        let case = ShuffleCase { budget_above_minimum, ..case() };
         let (input, dirs) = (case.input(), case.dirs());
         let minimum = minimum_budget(&input.spec, 1).unwrap();
         let ledger = MemoryLedger::new(minimum + budget_above_minimum);
         let task = admit(&ledger, minimum).unwrap();
-        let mut writer = ShuffleWriter::new(
-            &input.spec,
-            &task,
-            &dirs.spill,
-            &dirs.out,
-            MapId(1),
-            AttemptId(1),
-        )
-        .unwrap();
+        let mut writer =
+            ShuffleWriter::new(&input.spec, &task, &dirs.spill, &dirs.out, MapId(1), AttemptId(1))
+                .unwrap();
         let progress = writer.canceller();
         let written = AtomicBool::new(false);
         let asked = AtomicU64::new(0);
@@ -100,20 +83,13 @@ fn the_same_rows_in_the_same_order_with_memory_taken_back_at_random_moments() {
         let reader = admit(&reading, 0).unwrap();
         for partition in 0..case.partitions {
             let mut check = input.oracle.partition(partition);
-            for batch in output
-                .read(partition, &reader, Charge::Ledger.into())
-                .unwrap()
-            {
+            for batch in output.read(partition, &reader, Charge::Ledger.into()).unwrap() {
                 check.next(&batch.unwrap()).unwrap();
             }
             check.end().unwrap();
         }
         drop((output, reader, task));
-        assert_eq!(
-            (ledger.granted(), ledger.live()),
-            (0, 0),
-            "{budget_above_minimum}"
-        );
+        assert_eq!((ledger.granted(), ledger.live()), (0, 0), "{budget_above_minimum}");
         assert!(ledger.peak_granted() <= ledger.capacity());
     }
     println!("{spills} spills by another thread's wish");
@@ -123,10 +99,7 @@ fn the_same_rows_in_the_same_order_with_memory_taken_back_at_random_moments() {
 /// A reclaim of an idle writer does the spill on the thread that asks.
 #[test]
 fn an_idle_writer_gives_back_at_once() {
-    let case = ShuffleCase {
-        budget_above_minimum: 64 << 20,
-        ..case()
-    };
+    let case = ShuffleCase { budget_above_minimum: 64 << 20, ..case() };
     let (input, dirs) = (case.input(), case.dirs());
     let ledger = MemoryLedger::new(minimum_budget(&input.spec, 1).unwrap() + (64 << 20));
     let task = admit(&ledger, minimum_budget(&input.spec, 1).unwrap()).unwrap();
@@ -141,28 +114,15 @@ fn an_idle_writer_gives_back_at_once() {
     }
     let (granted, live) = (ledger.granted(), ledger.live());
     let back = std::thread::scope(|scope| scope.spawn(|| ledger.reclaim(u64::MAX)).join().unwrap());
-    assert!(
-        back > 0,
-        "{granted} granted, {live} live, nothing came back"
-    );
+    assert!(back > 0, "{granted} granted, {live} live, nothing came back");
     assert_eq!(granted - ledger.granted(), back);
     assert!(ledger.live() <= ledger.granted());
-    assert_eq!(
-        writer.finish().unwrap().total_rows(),
-        writes * batch.num_rows() as u64
-    );
+    assert_eq!(writer.finish().unwrap().total_rows(), writes * batch.num_rows() as u64);
 }
 
 fn case() -> ShuffleCase {
-    let types = [
-        DataType::Int64,
-        DataType::Utf8,
-        DataType::Float64,
-        DataType::Boolean,
-    ];
-    let columns = (0..)
-        .zip(types)
-        .map(|(label, t)| ColumnPlan::plain(t, label));
+    let types = [DataType::Int64, DataType::Utf8, DataType::Float64, DataType::Boolean];
+    let columns = (0..).zip(types).map(|(label, t)| ColumnPlan::plain(t, label));
     ShuffleCase {
         plan: Plan {
             seed: run_seed(),

@@ -31,9 +31,7 @@ fn round_trip(spec: &ShuffleSpec, task: &TaskMemory, batch: &RecordBatch) -> Vec
     let dirs = Dirs::new();
     let mut writer =
         ShuffleWriter::new(spec, task, &dirs.spill, &dirs.out, MapId(0), AttemptId(0)).unwrap();
-    let ids: Vec<u32> = (0..batch.num_rows())
-        .map(|row| u32::from(row % 2 == 1))
-        .collect();
+    let ids: Vec<u32> = (0..batch.num_rows()).map(|row| u32::from(row % 2 == 1)).collect();
     writer.write_with_ids(batch, &ids).unwrap();
     drop(writer.finish().unwrap());
     let output = MapOutput::open(&dirs.out, MapId(0), task).unwrap();
@@ -56,9 +54,8 @@ fn ids(schema: SchemaRef) -> ShuffleSpec {
 fn very_many_columns_are_read_back_or_refused() {
     for columns in [32_767_usize, 32_768, 40_000] {
         for codec in [Codec::None, Codec::Lz4] {
-            let fields = (0..columns)
-                .map(|i| Field::new(format!("c{i}"), DataType::Int8, true))
-                .collect();
+            let fields =
+                (0..columns).map(|i| Field::new(format!("c{i}"), DataType::Int8, true)).collect();
             let schema = schema(fields);
             let Ok(spec) = ShuffleSpec::new(Arc::clone(&schema), 2, Partitioning::Ids) else {
                 assert!(columns > 32_767, "refused without need");
@@ -82,11 +79,7 @@ fn very_many_columns_are_read_back_or_refused() {
 #[test]
 fn wide_rows_need_little_where_memory_is_unlimited() {
     for width in [1 << 20, i32::MAX] {
-        let schema = schema(vec![Field::new(
-            "f",
-            DataType::FixedSizeBinary(width),
-            true,
-        )]);
+        let schema = schema(vec![Field::new("f", DataType::FixedSizeBinary(width), true)]);
         let spec = ids(Arc::clone(&schema));
         let ledger = MemoryLedger::unlimited();
         let task = admit(&ledger, 0).unwrap();
@@ -95,11 +88,7 @@ fn wide_rows_need_little_where_memory_is_unlimited() {
             ShuffleWriter::new(&spec, &task, &dirs.spill, &dirs.out, MapId(0), AttemptId(0));
         writer.unwrap();
         let rows = 4 * u64::try_from(width).unwrap();
-        assert!(
-            ledger.peak_granted() < rows + 300 * MIB,
-            "{}",
-            ledger.peak_granted()
-        );
+        assert!(ledger.peak_granted() < rows + 300 * MIB, "{}", ledger.peak_granted());
     }
 }
 
@@ -207,9 +196,7 @@ fn odd_types_are_read_back_or_refused() {
 fn a_schema_too_large_for_its_file_is_refused_at_once() {
     let field = Field::new("n", DataType::Int8, true);
     let large = HashMap::from([("k".to_owned(), "v".repeat(17 << 20))]);
-    let many = (0..=1 << 20)
-        .map(|i| (format!("{i:x}"), String::new()))
-        .collect();
+    let many = (0..=1 << 20).map(|i| (format!("{i:x}"), String::new())).collect();
     for metadata in [large, many] {
         let schema = Arc::new(Schema::new_with_metadata(vec![field.clone()], metadata));
         assert!(ShuffleSpec::new(schema, 2, Partitioning::Ids).is_err());
@@ -238,17 +225,10 @@ fn an_output_without_one_of_its_files_is_damaged_not_absent() {
         let writer =
             ShuffleWriter::new(&spec, &task, &dirs.spill, &dirs.out, MapId(0), AttemptId(0));
         drop(writer.unwrap().finish().unwrap());
-        let kind = || {
-            MapOutput::open(&dirs.out, MapId(0), &task)
-                .err()
-                .map(|error| error.kind())
-        };
+        let kind = || MapOutput::open(&dirs.out, MapId(0), &task).err().map(|error| error.kind());
         assert_eq!(kind(), None);
         let files = dirs.out_files();
-        let file = files
-            .iter()
-            .find(|file| file.to_string_lossy().contains(part))
-            .unwrap();
+        let file = files.iter().find(|file| file.to_string_lossy().contains(part)).unwrap();
         std::fs::remove_file(file).unwrap();
         assert_eq!(kind(), Some(ErrorKind::Corrupt), "{part}");
     }
@@ -258,9 +238,7 @@ fn an_output_without_one_of_its_files_is_damaged_not_absent() {
 #[test]
 fn the_minimum_is_exact_for_any_shape_and_number_of_tasks() {
     let fields = |count: usize, data_type: DataType| -> Vec<Field> {
-        (0..count)
-            .map(|i| Field::new(format!("c{i}"), data_type.clone(), i % 2 == 0))
-            .collect()
+        (0..count).map(|i| Field::new(format!("c{i}"), data_type.clone(), i % 2 == 0)).collect()
     };
     let shapes = [
         fields(0, DataType::Null),
@@ -271,12 +249,8 @@ fn the_minimum_is_exact_for_any_shape_and_number_of_tasks() {
         fields(3, DataType::LargeBinary),
     ];
     for shape in shapes {
-        for codec in [
-            Codec::None,
-            Codec::Lz4,
-            Codec::Zstd { level: 1 },
-            Codec::Zstd { level: 22 },
-        ] {
+        for codec in [Codec::None, Codec::Lz4, Codec::Zstd { level: 1 }, Codec::Zstd { level: 22 }]
+        {
             for partitions in [1, 200, 1 << 24] {
                 let spec = ShuffleSpec::new(schema(shape.clone()), partitions, Partitioning::Ids);
                 let spec = spec.unwrap().with_codec(codec);
@@ -322,9 +296,7 @@ fn wide_rows_at_the_minimum() {
             .iter()
             .flat_map(|batch| {
                 let column = batch.column(0).as_fixed_size_binary().clone();
-                (0..column.len())
-                    .map(|row| column.value(row)[width - 1])
-                    .collect::<Vec<_>>()
+                (0..column.len()).map(|row| column.value(row)[width - 1]).collect::<Vec<_>>()
             })
             .collect();
         assert_eq!(first, [3, 5, 7, 9, 11, 13, 15, 17, 4, 6, 8, 10, 12, 14, 16]);

@@ -34,12 +34,7 @@ fn the_ledger_is_exact_at_every_allocation_event() {
     alloc::set_hook(compare);
     let mut worst = String::new();
     for (name, plan) in plans() {
-        for codec in [
-            Codec::None,
-            Codec::Lz4,
-            Codec::Zstd { level: 1 },
-            Codec::Zstd { level: 3 },
-        ] {
+        for codec in [Codec::None, Codec::Lz4, Codec::Zstd { level: 1 }, Codec::Zstd { level: 3 }] {
             for (above, spill_percent) in [(0, 0), (4 << 20, 30), (512 << 20, 0)] {
                 for charge in [Charge::Ledger, Charge::Detached] {
                     let case = ShuffleCase {
@@ -136,14 +131,7 @@ fn several_tasks(tasks: usize, turns: Turns) -> String {
     let minimum = minimum_budget(&input.spec, tasks).unwrap();
     let ledger = MemoryLedger::new(minimum + (6 << 20));
     let base = watch(&ledger);
-    CALLS_AT_ONCE.store(
-        if turns == Turns::None {
-            tasks as u64
-        } else {
-            1
-        },
-        Ordering::Relaxed,
-    );
+    CALLS_AT_ONCE.store(if turns == Turns::None { tasks as u64 } else { 1 }, Ordering::Relaxed);
     let turn = Mutex::new(());
     let admitted = ledger.admit(tasks, minimum / tasks as u64).unwrap();
     std::thread::scope(|scope| {
@@ -188,10 +176,7 @@ fn next(label: &str, reader: &mut bywash::PartitionReader, charge: Charge) -> Op
             for buffer in data.buffers().iter().chain(nulls) {
                 // Many buffers of a batch lie in one block.
                 let address = buffer.data_ptr().as_ptr();
-                if !given
-                    .iter()
-                    .any(|range: &Range<usize>| range.contains(&address.addr()))
-                {
+                if !given.iter().any(|range: &Range<usize>| range.contains(&address.addr())) {
                     given.extend(alloc::give_away(address));
                 }
             }
@@ -218,17 +203,10 @@ fn watch(ledger: &MemoryLedger) -> u64 {
 }
 
 fn at_rest(label: &str, ledger: &MemoryLedger, base: u64) {
-    assert_eq!(
-        (ledger.granted(), ledger.live()),
-        (0, 0),
-        "{label}: at the end"
-    );
+    assert_eq!((ledger.granted(), ledger.live()), (0, 0), "{label}: at the end");
     // Things made once in a process (thread locals, tables) may stay.
     let left = alloc::counted() - base;
-    assert!(
-        left <= 64 << 10,
-        "{label}: {left} bytes are still allocated at the end"
-    );
+    assert!(left <= 64 << 10, "{label}: {left} bytes are still allocated at the end");
 }
 
 fn compare(event: Event) {
@@ -274,19 +252,13 @@ impl Excursions {
         let above = self.above.swap(0, Ordering::Relaxed);
         let below = self.below.swap(0, Ordering::Relaxed);
         let handed_over = i64::try_from(handed_over).unwrap();
-        assert!(
-            above <= ALLOWED,
-            "{label}: live was {above} bytes above what is counted"
-        );
+        assert!(above <= ALLOWED, "{label}: live was {above} bytes above what is counted");
         assert!(
             below - handed_over <= ALLOWED,
             "{label}: live was {below} bytes below what is counted ({handed_over} handed over)"
         );
         let disorder = DISORDER.swap(0, Ordering::Relaxed);
-        assert_eq!(
-            disorder, 0,
-            "{label}: live <= granted <= budget was broken at so many events"
-        );
+        assert_eq!(disorder, 0, "{label}: live <= granted <= budget was broken at so many events");
     }
 
     fn report(&self, label: &str) -> String {
@@ -304,26 +276,14 @@ fn plans() -> Vec<(&'static str, Plan)> {
             value_bytes_max,
             ..ColumnPlan::plain(data_type.clone(), label)
         });
-        Plan {
-            seed: run_seed(),
-            columns: columns.collect(),
-            batch_rows,
-            metadata: false,
-        }
+        Plan { seed: run_seed(), columns: columns.collect(), batch_rows, metadata: false }
     };
     vec![
-        (
-            "narrow",
-            plan(&[DataType::Int64, DataType::Int32], vec![8192; 40], 0),
-        ),
+        ("narrow", plan(&[DataType::Int64, DataType::Int32], vec![8192; 40], 0)),
         ("wide", plan(&all_types(), vec![1000; 12], 20)),
         (
             "strings",
-            plan(
-                &[DataType::Utf8, DataType::Binary, DataType::LargeUtf8],
-                vec![4000; 12],
-                4000,
-            ),
+            plan(&[DataType::Utf8, DataType::Binary, DataType::LargeUtf8], vec![4000; 12], 4000),
         ),
     ]
 }

@@ -41,10 +41,8 @@ fn a_shuffle_stays_within_its_budget_and_the_overhead() {
             text(&generated),
         ],
     );
-    let mut inputs: Vec<PathBuf> = std::fs::read_dir(&generated)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut inputs: Vec<PathBuf> =
+        std::fs::read_dir(&generated).unwrap().map(|entry| entry.unwrap().path()).collect();
     inputs.sort();
 
     for mebibytes in [32u64, 64, 256] {
@@ -99,9 +97,7 @@ fn figures(report: &[u8]) -> String {
         "resident_anonymous_peak_bytes",
         "resident_total_peak_bytes",
     ];
-    names
-        .map(|name| format!("{name} {}", report[name]))
-        .join(", ")
+    names.map(|name| format!("{name} {}", report[name])).join(", ")
 }
 
 /// Runs a stage outside of any limit.
@@ -125,10 +121,7 @@ fn program() -> PathBuf {
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }
-    let status = build
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
-        .unwrap();
+    let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
     assert!(status.success(), "the program builds");
     // This test is in target/PROFILE/deps.
     let profile = child::executable().ancestors().nth(2).unwrap().to_owned();

@@ -117,10 +117,7 @@ fn counts_across_threads() {
                 })
             })
             .collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap())
-            .collect()
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     let sizes: usize = kept.iter().map(Vec::capacity).sum();
     assert_eq!(alloc::counted() - before, sizes as u64);
@@ -155,10 +152,7 @@ fn counts_anonymous_mappings_by_pages() {
     // SAFETY: as moved.
     unsafe { libc::munmap(end, 9 * 4096) };
     // Given away, it is the caller's; so is any part of a block.
-    assert_eq!(
-        given_away(start.cast_const().cast::<u8>().wrapping_add(9)),
-        4096
-    );
+    assert_eq!(given_away(start.cast_const().cast::<u8>().wrapping_add(9)), 4096);
     assert_eq!(alloc::counted(), before);
     // SAFETY: what is left of the mapping.
     unsafe { libc::munmap(start, 4096) };
@@ -191,10 +185,7 @@ fn the_hook_sees_every_event_and_pardons_the_one_in_progress() {
         drop(after);
         LEDGER.fetch_sub(1000, Ordering::Relaxed);
     });
-    assert_eq!(
-        (alloc::events() - events, WORST.load(Ordering::Relaxed)),
-        (4, 0)
-    );
+    assert_eq!((alloc::events() - events, WORST.load(Ordering::Relaxed)), (4, 0));
     let free: Vec<u8> = alloc::tracked(|| Vec::with_capacity(77)); // or never.
     let next: Vec<u8> = alloc::tracked(|| Vec::with_capacity(1));
     assert_eq!(WORST.load(Ordering::Relaxed), 77);
@@ -214,20 +205,11 @@ fn refuses_on_this_thread_only_and_names_the_place() {
         // SAFETY: a fresh mapping, refused.
         let start = unsafe { libc::mmap(null_mut(), 1, libc::PROT_READ, flags, -1, 0) };
         assert_eq!(start, libc::MAP_FAILED);
-        assert_eq!(
-            std::io::Error::last_os_error().raw_os_error(),
-            Some(libc::ENOMEM)
-        );
+        assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(libc::ENOMEM));
         let mut vector: Vec<u8> = Vec::new();
         assert!(vector.try_reserve(1).is_err());
     });
-    assert_eq!(
-        refusals,
-        alloc::Refusals {
-            count: 4,
-            first_bytes: 10
-        }
-    );
+    assert_eq!(refusals, alloc::Refusals { count: 4, first_bytes: 10 });
     drop(std::hint::black_box(vec![0u8; 100]));
     let block = vec![0u8; 10];
     let ((), refusals) = alloc::refuse(|| drop(block));
@@ -242,17 +224,11 @@ fn names_the_function_that_was_refused() {
         return;
     }
     let output = child::command(NAME, "refused").output().unwrap();
-    assert!(
-        !output.status.success(),
-        "the child lives on without memory"
-    );
+    assert!(!output.status.success(), "the child lives on without memory");
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(err.contains("REFUSED 0x4d2 bytes"), "{err}");
     let names = child::named(&err);
-    assert!(
-        names.contains("asks_for_memory") || names.starts_with("addr2line:"),
-        "{names}"
-    );
+    assert!(names.contains("asks_for_memory") || names.starts_with("addr2line:"), "{names}");
 }
 
 fn given_away(address: *const u8) -> usize {

@@ -15,11 +15,7 @@ fn kills_what_is_above_the_limit_only() {
             Ok(limited) => limited,
             Err(why) => return bywash_tests::skipped("kills_what_is_above_the_limit_only", &why),
         };
-        assert_eq!(
-            limited.output.status.success(),
-            survives,
-            "{mebibytes} MiB: {limited:?}"
-        );
+        assert_eq!(limited.output.status.success(), survives, "{mebibytes} MiB: {limited:?}");
         assert_eq!(limited.oom_kills > 0, !survives, "{limited:?}");
         if let Some(peak) = limited.peak_bytes {
             assert!((20 << 20..=64 << 20).contains(&peak), "{limited:?}");
@@ -30,11 +26,7 @@ fn kills_what_is_above_the_limit_only() {
         .arg(format!("bywash-test-{}-*", std::process::id()))
         .output()
         .unwrap();
-    assert_eq!(
-        String::from_utf8_lossy(&left.stdout),
-        "",
-        "a group was left"
-    );
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "", "a group was left");
 }
 
 #[test]
@@ -45,12 +37,7 @@ fn touches_memory_in_a_child() {
     let bytes = mebibytes.parse::<usize>().unwrap() << 20;
     let touched = std::hint::black_box(vec![1u8; bytes]);
     assert_eq!(
-        touched
-            .iter()
-            .step_by(4096)
-            .map(|&byte| usize::from(byte))
-            .sum::<usize>()
-            * 4096,
+        touched.iter().step_by(4096).map(|&byte| usize::from(byte)).sum::<usize>() * 4096,
         bytes
     );
 }

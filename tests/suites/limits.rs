@@ -1,9 +1,6 @@
 //! Limits that are promised in figures: the minimum budget of a known table, and rows far larger
 //! than the budget of their writer.
-#![expect(
-    clippy::print_stdout,
-    reason = "a test prints its figures and fails by panicking"
-)]
+#![expect(clippy::print_stdout, reason = "a test prints its figures and fails by panicking")]
 
 use std::sync::Arc;
 
@@ -27,10 +24,7 @@ fn lineitem_needs_little() {
                 .with_codec(codec);
             let minimum = minimum_budget(&spec, 1).unwrap();
             println!("{codec}, {partitions} partitions: {minimum} bytes");
-            assert!(
-                minimum <= most,
-                "{codec}, {partitions} partitions: {minimum} bytes"
-            );
+            assert!(minimum <= most, "{codec}, {partitions} partitions: {minimum} bytes");
         }
     }
 }
@@ -45,9 +39,8 @@ fn a_huge_row_is_written_in_little_memory_and_read_with_enough() {
         RecordBatch::try_from_iter([("n", numbers), ("s", Arc::new(strings) as _)]).unwrap();
     drop(huge);
     for codec in [Codec::Lz4, Codec::None] {
-        let spec = ShuffleSpec::new(batch.schema(), 2, Partitioning::Ids)
-            .unwrap()
-            .with_codec(codec);
+        let spec =
+            ShuffleSpec::new(batch.schema(), 2, Partitioning::Ids).unwrap().with_codec(codec);
         let dirs = Dirs::new();
         let ledger = MemoryLedger::new(32 * MIB);
         let task = admit(&ledger, 0).unwrap();
@@ -60,11 +53,8 @@ fn a_huge_row_is_written_in_little_memory_and_read_with_enough() {
 
         let large = MemoryLedger::new(600 * MIB);
         let reader = admit(&large, 0).unwrap();
-        let batches: Vec<RecordBatch> = output
-            .read(1, &reader, ChargeMode::Ledger)
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
+        let batches: Vec<RecordBatch> =
+            output.read(1, &reader, ChargeMode::Ledger).unwrap().map(Result::unwrap).collect();
         let read = arrow_select::concat::concat_batches(&batch.schema(), &batches).unwrap();
         assert!(read == batch, "the rows differ");
         drop(batches);

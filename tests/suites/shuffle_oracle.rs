@@ -18,13 +18,7 @@ fn random_shuffles_equal_the_oracle() {
     run_cases::<ShuffleCase>("shuffle_oracle", run_seed(), 0..cases, 2);
     println!("{REACHED:?}");
     if cases >= 200 {
-        let Reached {
-            pressure,
-            request,
-            oversized_row,
-            run_merges,
-            ..
-        } = &REACHED;
+        let Reached { pressure, request, oversized_row, run_merges, .. } = &REACHED;
         for (what, count) in [
             ("spills for want of memory", pressure),
             ("forced spills", request),
@@ -42,12 +36,8 @@ fn every_type_comes_back() {
     let types = all_types();
     let alone = types.iter().map(|data_type| vec![data_type.clone()]);
     for types in alone.chain([types.clone()]) {
-        let case = ShuffleCase {
-            spill_percent: 50,
-            ..plain(&types, &[700, 1, 900])
-        };
-        case.run()
-            .unwrap_or_else(|error| panic!("{types:?}: {error}"));
+        let case = ShuffleCase { spill_percent: 50, ..plain(&types, &[700, 1, 900]) };
+        case.run().unwrap_or_else(|error| panic!("{types:?}: {error}"));
     }
 }
 
@@ -56,13 +46,9 @@ fn nothing_at_all_comes_back_as_nothing() {
     for partitions in [1, 7, 100_000] {
         for batch_rows in [&[][..], &[0], &[0, 0, 0]] {
             for types in [&[][..], &[DataType::Utf8, DataType::Null]] {
-                let case = ShuffleCase {
-                    partitions,
-                    spill_percent: 100,
-                    ..plain(types, batch_rows)
-                };
-                case.run()
-                    .unwrap_or_else(|error| panic!("{case:?}: {error}"));
+                let case =
+                    ShuffleCase { partitions, spill_percent: 100, ..plain(types, batch_rows) };
+                case.run().unwrap_or_else(|error| panic!("{case:?}: {error}"));
             }
         }
     }
@@ -71,13 +57,8 @@ fn nothing_at_all_comes_back_as_nothing() {
 #[test]
 fn rows_without_columns_are_counted() {
     for codec in CODECS {
-        let case = ShuffleCase {
-            codec,
-            spill_percent: 50,
-            ..plain(&[], &[1000, 0, 3])
-        };
-        case.run()
-            .unwrap_or_else(|error| panic!("{case:?}: {error}"));
+        let case = ShuffleCase { codec, spill_percent: 50, ..plain(&[], &[1000, 0, 3]) };
+        case.run().unwrap_or_else(|error| panic!("{case:?}: {error}"));
     }
 }
 
@@ -91,8 +72,7 @@ fn one_partition_takes_all_the_rows() {
                 placement: Placement::Ids(IdShape::Last),
                 ..plain(&[DataType::Utf8, DataType::Int64], &[30_000; 10])
             };
-            case.run()
-                .unwrap_or_else(|error| panic!("{case:?}: {error}"));
+            case.run().unwrap_or_else(|error| panic!("{case:?}: {error}"));
         }
     }
 }
@@ -102,17 +82,13 @@ fn one_partition_takes_all_the_rows() {
 fn rows_larger_than_a_chunk_keep_their_place() {
     for codec in CODECS {
         for value_bytes_max in [40_000, 3 << 20] {
-            let mut case = plain(
-                &[DataType::Utf8, DataType::Int32, DataType::Binary],
-                &[300; 3],
-            );
+            let mut case = plain(&[DataType::Utf8, DataType::Int32, DataType::Binary], &[300; 3]);
             case.codec = codec;
             case.partitions = 3;
             for column in &mut case.plan.columns {
                 column.value_bytes_max = value_bytes_max;
             }
-            case.run()
-                .unwrap_or_else(|error| panic!("{case:?}: {error}"));
+            case.run().unwrap_or_else(|error| panic!("{case:?}: {error}"));
         }
     }
 }
@@ -122,13 +98,8 @@ fn the_minimum_works_and_one_byte_less_fails_before_the_first_row() {
     for codec in CODECS {
         for partitions in [1, 200, 100_000] {
             let types = [DataType::Int64, DataType::Utf8, DataType::Decimal128(20, 2)];
-            let case = ShuffleCase {
-                codec,
-                partitions,
-                ..plain(&types, &[5000; 3])
-            };
-            case.run()
-                .unwrap_or_else(|error| panic!("{case:?}: {error}"));
+            let case = ShuffleCase { codec, partitions, ..plain(&types, &[5000; 3]) };
+            case.run().unwrap_or_else(|error| panic!("{case:?}: {error}"));
 
             let (input, dirs) = (case.input(), case.dirs());
             let minimum = minimum_budget(&input.spec, 1).unwrap();
@@ -153,11 +124,7 @@ fn the_minimum_holds_for_tasks_together() {
     let (input, dirs) = (case.input(), case.dirs());
     for tasks in [2, 5] {
         let minimum = minimum_budget(&input.spec, tasks).unwrap();
-        assert!(
-            MemoryLedger::new(minimum - 1)
-                .admit(tasks, minimum / tasks as u64)
-                .is_err()
-        );
+        assert!(MemoryLedger::new(minimum - 1).admit(tasks, minimum / tasks as u64).is_err());
         let ledger = MemoryLedger::new(minimum);
         let admitted = ledger.admit(tasks, minimum / tasks as u64).unwrap();
         std::thread::scope(|scope| {
@@ -184,21 +151,14 @@ fn the_minimum_holds_for_tasks_together() {
 #[test]
 fn batches_outlive_their_reader_task_and_ledger() {
     for charge in [ChargeMode::Ledger, ChargeMode::Detached] {
-        let case = plain(
-            &[DataType::Utf8, DataType::Boolean, DataType::Float64],
-            &[2000; 2],
-        );
+        let case = plain(&[DataType::Utf8, DataType::Boolean, DataType::Float64], &[2000; 2]);
         let (input, dirs) = (case.input(), case.dirs());
         let ledger = MemoryLedger::new(256 << 20);
         let task = admit(&ledger, 0).unwrap();
         let output = case.write(&input, &dirs, &task).unwrap();
         let kept: Vec<Vec<_>> = (0..case.partitions)
             .map(|partition| {
-                output
-                    .read(partition, &task, charge)
-                    .unwrap()
-                    .map(Result::unwrap)
-                    .collect()
+                output.read(partition, &task, charge).unwrap().map(Result::unwrap).collect()
             })
             .collect();
         drop((output, task));
@@ -217,9 +177,7 @@ fn batches_outlive_their_reader_task_and_ledger() {
 
 /// Columns of `types` with labels from 0, ids at random, at the minimum budget.
 fn plain(types: &[DataType], batch_rows: &[usize]) -> ShuffleCase {
-    let columns = (0..)
-        .zip(types)
-        .map(|(label, t)| ColumnPlan::plain(t.clone(), label));
+    let columns = (0..).zip(types).map(|(label, t)| ColumnPlan::plain(t.clone(), label));
     ShuffleCase {
         plan: Plan {
             seed: run_seed(),
@@ -237,9 +195,5 @@ fn plain(types: &[DataType], batch_rows: &[usize]) -> ShuffleCase {
     }
 }
 
-const CODECS: [Codec; 4] = [
-    Codec::None,
-    Codec::Lz4,
-    Codec::Zstd { level: 1 },
-    Codec::Zstd { level: 3 },
-];
+const CODECS: [Codec; 4] =
+    [Codec::None, Codec::Lz4, Codec::Zstd { level: 1 }, Codec::Zstd { level: 3 }];

@@ -27,11 +27,8 @@ use bywash_tests::seed::run_seed;
 bywash_tests::install_counting_allocator!();
 
 const CHILD: &str = "child";
-const KINDS: [(&str, Fault); 3] = [
-    ("error", Fault::IO),
-    ("full", Fault::NO_SPACE),
-    ("short", Fault::SHORT),
-];
+const KINDS: [(&str, Fault); 3] =
+    [("error", Fault::IO), ("full", Fault::NO_SPACE), ("short", Fault::SHORT)];
 
 #[test]
 fn a_spill_a_merge_and_a_finish_need_no_memory() {
@@ -60,10 +57,7 @@ fn child() {
     };
     let (files, kind) = argument.split_once(' ').unwrap();
     let named = files == "named";
-    let kind = KINDS
-        .iter()
-        .find(|(name, _)| *name == kind)
-        .map(|(_, fault)| *fault);
+    let kind = KINDS.iter().find(|(name, _)| *name == kind).map(|(_, fault)| *fault);
     for codec in [Codec::Lz4, Codec::Zstd { level: 1 }] {
         let input = input(codec);
         if kind.is_some() && codec != Codec::Lz4 {
@@ -101,10 +95,7 @@ fn scenario(
     fault: Option<(Target, u64, Fault)>,
 ) -> bool {
     let store = Arc::new(FaultStore::new(Arc::new(FsStore::new())));
-    let options = SpillOptions {
-        named,
-        ..SpillOptions::default()
-    };
+    let options = SpillOptions { named, ..SpillOptions::default() };
     let dirs = Dirs::with_store(Arc::clone(&store) as Arc<dyn Store>, options);
     let minimum = minimum_budget(&input.spec, 1).unwrap();
     let ledger = MemoryLedger::new(minimum + (1 << 20));
@@ -120,9 +111,7 @@ fn scenario(
     // The first write warms up what is made once in a thread.
     for index in 0..spills {
         let at = index % input.batches.len();
-        writer
-            .write_with_ids(&input.batches[at], &input.ids[at])
-            .unwrap();
+        writer.write_with_ids(&input.batches[at], &input.ids[at]).unwrap();
         arm(Target::Spill);
         let (result, refusals) = alloc::refuse(|| writer.spill());
         note("spill", refusals);
@@ -140,24 +129,18 @@ fn scenario(
         }
     }
     let at = spills % input.batches.len();
-    writer
-        .write_with_ids(&input.batches[at], &input.ids[at])
-        .unwrap();
+    writer.write_with_ids(&input.batches[at], &input.ids[at]).unwrap();
     let progress = writer.progress();
     assert_eq!(progress.spills_request, spills as u64);
-    assert!(
-        fault.is_some() || progress.run_merges > 0,
-        "no runs were merged: {progress:?}"
-    );
+    assert!(fault.is_some() || progress.run_merges > 0, "no runs were merged: {progress:?}");
     arm(Target::Finish);
     let (result, refusals) = alloc::refuse(|| writer.finish());
     note("finish", refusals);
     let fired = store.fired().is_some();
     match result {
         Ok(output) => {
-            let rows: usize = (0..=spills)
-                .map(|index| input.ids[index % input.ids.len()].len())
-                .sum();
+            let rows: usize =
+                (0..=spills).map(|index| input.ids[index % input.ids.len()].len()).sum();
             assert_eq!(output.total_rows(), rows as u64);
         }
         Err(error) => assert!(fired, "{error}"),
@@ -171,15 +154,8 @@ fn note(what: &str, refusals: Refusals) {
 }
 
 fn input(codec: Codec) -> Input {
-    let types = [
-        DataType::Int64,
-        DataType::Utf8,
-        DataType::Boolean,
-        DataType::Decimal128(20, 2),
-    ];
-    let columns = (0..)
-        .zip(types)
-        .map(|(label, t)| ColumnPlan::plain(t, label));
+    let types = [DataType::Int64, DataType::Utf8, DataType::Boolean, DataType::Decimal128(20, 2)];
+    let columns = (0..).zip(types).map(|(label, t)| ColumnPlan::plain(t, label));
     let case = ShuffleCase {
         plan: Plan {
             seed: run_seed(),

@@ -50,12 +50,7 @@ fn every_step_of_a_quota() {
         for variant in [Variant::PLAIN, Variant::PLAIN.with_two_dirs()] {
             for limit in quotas::Limit::ALL {
                 let tried = quotas::step_by_step(&workload, variant, limit);
-                report(
-                    "quotas",
-                    &workload,
-                    variant,
-                    &format!("{limit:?}, {tried} tried"),
-                );
+                report("quotas", &workload, variant, &format!("{limit:?}, {tried} tried"));
             }
         }
     }
@@ -142,24 +137,13 @@ fn process_points(workload: &Workload) -> Points {
 
 /// All of what is little, some of each kind of what is much.
 fn points(workload: &Workload) -> Points {
-    if workload.small {
-        Points::Every
-    } else {
-        Points::OfEachKind {
-            most: 4,
-            seed: run_seed(),
-        }
-    }
+    if workload.small { Points::Every } else { Points::OfEachKind { most: 4, seed: run_seed() } }
 }
 
 /// Each way of storing for the smallest workload, the most different ones for the others.
 fn variants(workload: &Workload) -> Vec<Variant> {
     let all = Variant::ONE_DIR;
-    if workload.name() == "tiny" {
-        all.to_vec()
-    } else {
-        vec![all[0], all[1], all[4]]
-    }
+    if workload.name() == "tiny" { all.to_vec() } else { vec![all[0], all[1], all[4]] }
 }
 
 fn report(what: &str, workload: &Workload, variant: Variant, covered: &dyn Display) {

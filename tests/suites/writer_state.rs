@@ -31,34 +31,20 @@ impl Written {
         let attempt = workload.attempt();
         let mut writer = workload.writer(&attempt, &dirs, 1).unwrap();
         workload.write_rows(&mut writer).unwrap();
-        let written = Self {
-            workload,
-            ground,
-            store,
-            dirs,
-            attempt,
-        };
+        let written = Self { workload, ground, store, dirs, attempt };
         (written, writer)
     }
 
     /// Nothing is there or held, and the next attempt succeeds.
     fn end(self) {
         self.store.disarm();
-        let Self {
-            workload,
-            ground,
-            dirs,
-            attempt,
-            ..
-        } = self;
+        let Self { workload, ground, dirs, attempt, .. } = self;
         attempt.end().unwrap();
         assert_eq!(dirs.spill.used_bytes(), 0);
         assert!(!ground.committed(&workload));
         assert_eq!(ground.left(&workload), NOTHING);
         let attempt = workload.attempt();
-        workload
-            .check(&workload.write(&attempt, &dirs, 2).unwrap())
-            .unwrap();
+        workload.check(&workload.write(&attempt, &dirs, 2).unwrap()).unwrap();
         attempt.end().unwrap();
         drop(dirs);
         assert_eq!(ground.left_when_closed(&workload), NOTHING);
@@ -148,11 +134,9 @@ fn a_panic_at_every_operation_leaves_nothing() {
 
 #[test]
 fn cancelled_at_every_operation() {
-    for (workload, step) in [
-        (Workload::tiny(), 1),
-        (Workload::several(), 1),
-        (Workload::merging(), 17),
-    ] {
+    for (workload, step) in
+        [(Workload::tiny(), 1), (Workload::several(), 1), (Workload::merging(), 17)]
+    {
         let variant = Variant::ONE_DIR[1];
         let record = failing::record(&workload, variant, &|_| Scope::default());
         let mut through = 0;
@@ -190,14 +174,8 @@ fn cancelled_at_every_operation() {
             assert_eq!(ground.left_when_closed(&workload), NOTHING);
         }
         let name = workload.name();
-        println!(
-            "{name}: {through} of {} were past the last check",
-            record.len() / step
-        );
-        assert!(
-            through * step < record.len() / 2 + 20,
-            "cancelling has an effect"
-        );
+        println!("{name}: {through} of {} were past the last check", record.len() / step);
+        assert!(through * step < record.len() / 2 + 20, "cancelling has an effect");
     }
 }
 
@@ -275,10 +253,8 @@ fn refused_in_the_middle_of_a_batch() {
 fn refused_at_once() {
     let (written, mut writer) = Written::new(Workload::tiny(), Variant::PLAIN);
     let schema = written.workload.spec().schema();
-    let columns: [ArrayRef; 2] = [
-        Arc::new(Int64Array::from(vec![1])),
-        Arc::new(StringArray::from(vec!["a"])),
-    ];
+    let columns: [ArrayRef; 2] =
+        [Arc::new(Int64Array::from(vec![1])), Arc::new(StringArray::from(vec!["a"]))];
     let batch = RecordBatch::try_new(Arc::clone(schema), columns.to_vec()).unwrap();
     let other = RecordBatch::try_from_iter([("other", Arc::clone(&columns[0]))]).unwrap();
     for refused in [

@@ -62,24 +62,15 @@ fn digest_column(column: &dyn Array, digests: &mut [u64]) -> Result<()> {
 fn digest_primitives<T: ArrowPrimitiveType>(column: &PrimitiveArray<T>, digests: &mut [u64]) {
     let width = size_of::<T::Native>();
     let bytes = column.values().inner().as_slice();
-    for (row, (digest, value)) in digests
-        .iter_mut()
-        .zip(bytes.chunks_exact(width))
-        .enumerate()
-    {
+    for (row, (digest, value)) in digests.iter_mut().zip(bytes.chunks_exact(width)).enumerate() {
         *digest = mix_value(*digest, column.is_valid(row).then_some(value));
     }
 }
 
 fn digest_booleans(column: &BooleanArray, digests: &mut [u64]) {
     for (value, digest) in column.iter().zip(digests) {
-        *digest = mix_value(
-            *digest,
-            value
-                .map(|bit| [u8::from(bit)])
-                .as_ref()
-                .map(<[u8; 1]>::as_slice),
-        );
+        *digest =
+            mix_value(*digest, value.map(|bit| [u8::from(bit)]).as_ref().map(<[u8; 1]>::as_slice));
     }
 }
 
@@ -97,18 +88,14 @@ fn mix_value(digest: u64, value: Option<&[u8]>) -> u64 {
         return fold(digest, ABSENT);
     };
     let (words, rest) = value.as_chunks::<8>();
-    let digest = words.iter().fold(digest, |digest, word| {
-        fold(digest ^ u64::from_le_bytes(*word), PRESENT)
-    });
+    let digest =
+        words.iter().fold(digest, |digest, word| fold(digest ^ u64::from_le_bytes(*word), PRESENT));
     let mut last = [0u8; 8];
     for (to, from) in last.iter_mut().zip(rest) {
         *to = *from;
     }
     let length = value.len() as u64;
-    fold(
-        digest ^ u64::from_le_bytes(last),
-        PRESENT ^ length.rotate_left(32),
-    )
+    fold(digest ^ u64::from_le_bytes(last), PRESENT ^ length.rotate_left(32))
 }
 
 /// Multiplies to 128 bits and folds the halves.
@@ -132,10 +119,8 @@ mod tests {
     use super::*;
 
     fn digests(numbers: Vec<Option<i32>>, words: Vec<Option<&str>>) -> Vec<u64> {
-        let columns: [(&str, ArrayRef); 2] = [
-            ("n", Arc::new(Int32Array::from(numbers))),
-            ("w", Arc::new(StringArray::from(words))),
-        ];
+        let columns: [(&str, ArrayRef); 2] =
+            [("n", Arc::new(Int32Array::from(numbers))), ("w", Arc::new(StringArray::from(words)))];
         row_digests(&RecordBatch::try_from_iter(columns).unwrap()).unwrap()
     }
 
@@ -143,14 +128,7 @@ mod tests {
     fn different_rows_differ() {
         let all = digests(
             vec![Some(0), None, Some(0), Some(0), Some(1), Some(0)],
-            vec![
-                Some(""),
-                Some(""),
-                None,
-                Some("\0"),
-                Some(""),
-                Some("12345678"),
-            ],
+            vec![Some(""), Some(""), None, Some("\0"), Some(""), Some("12345678")],
         );
         for (index, digest) in all.iter().enumerate() {
             assert!(!all[..index].contains(digest), "{all:?}");
@@ -159,17 +137,11 @@ mod tests {
 
     #[test]
     fn slices_and_garbage_under_nulls_do_not_matter() {
-        let whole = digests(
-            vec![Some(5), None, Some(7)],
-            vec![Some("a"), Some("b"), None],
-        );
+        let whole = digests(vec![Some(5), None, Some(7)], vec![Some("a"), Some("b"), None]);
         let array = Int32Array::new(vec![9, 7].into(), Some(vec![false, true].into()));
         let columns: [(&str, ArrayRef); 2] = [
             ("n", Arc::new(array)),
-            (
-                "w",
-                Arc::new(StringArray::from(vec![Some("a"), Some("b"), None]).slice(1, 2)),
-            ),
+            ("w", Arc::new(StringArray::from(vec![Some("a"), Some("b"), None]).slice(1, 2))),
         ];
         let part = row_digests(&RecordBatch::try_from_iter(columns).unwrap()).unwrap();
         assert_eq!(part, whole[1..]);

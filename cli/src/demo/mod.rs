@@ -24,10 +24,8 @@ use crate::report::{self, ShuffleReport};
 pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     let parent = args.dir.clone().unwrap_or_else(std::env::temp_dir);
     std::fs::create_dir_all(&parent).at(&parent)?;
-    let mut work = tempfile::Builder::new()
-        .prefix("bywash-demo-")
-        .tempdir_in(&parent)
-        .at(&parent)?;
+    let mut work =
+        tempfile::Builder::new().prefix("bywash-demo-").tempdir_in(&parent).at(&parent)?;
     work.disable_cleanup(args.keep);
     let generated = work.path().join("input");
     let shuffled = work.path().join("shuffle");
@@ -83,10 +81,7 @@ struct Step {
 
 impl Step {
     fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            arguments: vec![name.into()],
-        }
+        Self { name, arguments: vec![name.into()] }
     }
 
     fn option(&mut self, name: &str, value: impl AsRef<OsStr>) {
@@ -117,10 +112,7 @@ impl Step {
 
     fn report<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.output()?).map_err(|error| {
-            Failure::new(format!(
-                "the step `{}` printed no report: {error}",
-                self.name
-            ))
+            Failure::new(format!("the step `{}` printed no report: {error}", self.name))
         })
     }
 }
@@ -137,11 +129,7 @@ struct DemoReport {
 
 impl fmt::Display for DemoReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "lineitem          scale factor {}, by {KEY}",
-            self.scale_factor
-        )?;
+        writeln!(f, "lineitem          scale factor {}, by {KEY}", self.scale_factor)?;
         write!(f, "{}", self.shuffle)?;
         if let Some(kept) = &self.kept {
             writeln!(f, "kept              {kept}")?;

@@ -20,10 +20,7 @@ pub(super) fn place(batch: &RecordBatch, by: &[usize], partitions: u32) -> Resul
             }
         }
     }
-    Ok(hashes
-        .into_iter()
-        .map(|hash| positive_modulo(hash, partitions))
-        .collect())
+    Ok(hashes.into_iter().map(|hash| positive_modulo(hash, partitions)).collect())
 }
 
 fn hash_value(column: &dyn Array, row: usize, seed: u32) -> Result<u32> {
@@ -54,24 +51,16 @@ fn hash_long(value: i64, seed: u32) -> u32 {
 /// textbook's.
 fn hash_bytes(bytes: &[u8], seed: u32) -> u32 {
     let (words, rest) = bytes.as_chunks::<4>();
-    let hash = words
+    let hash = words.iter().fold(seed, |hash, word| mix(hash, u32::from_le_bytes(*word)));
+    let hash = rest
         .iter()
-        .fold(seed, |hash, word| mix(hash, u32::from_le_bytes(*word)));
-    let hash = rest.iter().fold(hash, |hash, &byte| {
-        mix(hash, i32::from(byte.cast_signed()).cast_unsigned())
-    });
+        .fold(hash, |hash, &byte| mix(hash, i32::from(byte.cast_signed()).cast_unsigned()));
     finish(hash, u32::try_from(bytes.len()).unwrap_or(u32::MAX))
 }
 
 fn mix(hash: u32, word: u32) -> u32 {
-    let word = word
-        .wrapping_mul(0xcc9e_2d51)
-        .rotate_left(15)
-        .wrapping_mul(0x1b87_3593);
-    (hash ^ word)
-        .rotate_left(13)
-        .wrapping_mul(5)
-        .wrapping_add(0xe654_6b64)
+    let word = word.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593);
+    (hash ^ word).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64)
 }
 
 fn finish(hash: u32, length: u32) -> u32 {

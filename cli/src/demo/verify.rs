@@ -57,9 +57,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<()> {
     let difference = if let Some(difference) = checker.check_coverage() {
         Some(difference)
     } else {
-        checker
-            .watch
-            .run("verifying", input.rows(), || checker.check_maps(&memories))?
+        checker.watch.run("verifying", input.rows(), || checker.check_maps(&memories))?
     };
     let report = VerifyReport {
         rows: job.rows,
@@ -103,9 +101,7 @@ impl Checker<'_> {
         }
         if self.job.rows != self.input.rows() {
             let (found, expected) = (self.job.rows, self.input.rows());
-            return Some(format!(
-                "the shuffle has {found} rows, its input {expected}"
-            ));
+            return Some(format!("the shuffle has {found} rows, its input {expected}"));
         }
         None
     }
@@ -122,9 +118,7 @@ impl Checker<'_> {
                 .collect();
             let mut first = None;
             for handle in running {
-                let checked = handle
-                    .join()
-                    .map_err(|_panic| Failure::new("a check panicked"))?;
+                let checked = handle.join().map_err(|_panic| Failure::new("a check panicked"))?;
                 first = first.or(checked?);
             }
             Ok(first)
@@ -133,9 +127,8 @@ impl Checker<'_> {
 
     fn check_map(&self, map: &JobMap, memory: &TaskMemory) -> Result<Option<String>> {
         let expected = self.naive_digests(map)?;
-        let output = open_checked(self.job, map, || {
-            MapOutput::open(&self.out, MapId(map.map), memory)
-        })?;
+        let output =
+            open_checked(self.job, map, || MapOutput::open(&self.out, MapId(map.map), memory))?;
         for (partition, expected) in (0u32..).zip(&expected) {
             let mut found = SequenceDigest::default();
             for batch in output.read(partition, memory, ChargeMode::Ledger)? {
@@ -143,9 +136,7 @@ impl Checker<'_> {
                 if batch.schema_ref().fields() != self.input.schema().fields() {
                     return Ok(Some(format!("map output {} has another schema", map.map)));
                 }
-                row_digests(&batch)?
-                    .into_iter()
-                    .for_each(|digest| found.push(digest));
+                row_digests(&batch)?.into_iter().for_each(|digest| found.push(digest));
             }
             if found != *expected || output.rows(partition) != expected.rows {
                 return Ok(Some(format!(

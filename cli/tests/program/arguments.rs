@@ -6,10 +6,7 @@ use crate::kit::{misuse, succeed};
 fn sizes_counts_and_codecs() {
     let shuffle = ["shuffle", "x.parquet", "--by", "a", "--out", "o"];
     for (arguments, hint) in [
-        (
-            ["--partitions", "4", "--memory", "64furlongs"],
-            "64MiB, 2GB or 512k",
-        ),
+        (["--partitions", "4", "--memory", "64furlongs"], "64MiB, 2GB or 512k"),
         (["--partitions", "4", "--memory", "0"], "such as 64MiB"),
         (["--partitions", "0", "--memory", "1g"], "from 1 up"),
         (["--partitions", "-1", "--memory", "1g"], "--partitions"),

@@ -7,55 +7,22 @@ use crate::kit::{bywash, fail, report, succeed, text};
 #[test]
 fn verifies_with_spills_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let shared = [
-        "demo",
-        "--scale-factor",
-        "0.05",
-        "--memory",
-        "12MiB",
-        "--partitions",
-        "64",
-    ];
+    let shared = ["demo", "--scale-factor", "0.05", "--memory", "12MiB", "--partitions", "64"];
     let found = report(&[&shared[..], &["--dir", text(dir.path())]].concat());
     assert_eq!(found["verified"], true, "{found}");
     let shuffle = &found["shuffle"];
     assert_eq!(shuffle["rows"], found["verify"]["rows"], "{found}");
     let bytes = |key: &str| shuffle[key].as_u64().unwrap();
-    assert!(
-        bytes("live_peak_bytes") <= bytes("granted_peak_bytes"),
-        "{shuffle}"
-    );
-    assert!(
-        bytes("granted_peak_bytes") <= bytes("budget_bytes"),
-        "{shuffle}"
-    );
+    assert!(bytes("live_peak_bytes") <= bytes("granted_peak_bytes"), "{shuffle}");
+    assert!(bytes("granted_peak_bytes") <= bytes("budget_bytes"), "{shuffle}");
     assert!(bytes("spilled_bytes") > 0, "{shuffle}");
-    assert_eq!(
-        fs::read_dir(dir.path()).unwrap().count(),
-        0,
-        "nothing is left"
-    );
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left");
 }
 
 #[test]
 fn prints_a_report_for_people() {
-    let found = succeed(&[
-        "demo",
-        "--scale-factor",
-        "0.01",
-        "--partitions",
-        "7",
-        "--tasks",
-        "3",
-    ]);
-    for line in [
-        "rows ",
-        "budget ",
-        "granted peak ",
-        "live peak ",
-        "resident peak ",
-        "verified ",
-    ] {
+    let found = succeed(&["demo", "--scale-factor", "0.01", "--partitions", "7", "--tasks", "3"]);
+    for line in ["rows ", "budget ", "granted peak ", "live peak ", "resident peak ", "verified "] {
         assert!(found.contains(line), "{line}: {found}");
     }
 }
@@ -63,21 +30,12 @@ fn prints_a_report_for_people() {
 #[test]
 fn kept_files_can_be_verified_again_and_differences_are_found() {
     let dir = tempfile::tempdir().unwrap();
-    let arguments = [
-        "demo",
-        "--scale-factor",
-        "0.01",
-        "--keep",
-        "--tasks",
-        "2",
-        "--dir",
-        text(dir.path()),
-    ];
+    let arguments =
+        ["demo", "--scale-factor", "0.01", "--keep", "--tasks", "2", "--dir", text(dir.path())];
     let kept = report(&arguments)["kept"].as_str().unwrap().to_owned();
     let out = format!("{kept}/shuffle");
-    let inputs: Vec<String> = (0..2)
-        .map(|part| format!("{kept}/input/lineitem-{part:03}.parquet"))
-        .collect();
+    let inputs: Vec<String> =
+        (0..2).map(|part| format!("{kept}/input/lineitem-{part:03}.parquet")).collect();
     let difference = |inputs: &[&str]| {
         let arguments = [&["demo-verify", &out], inputs].concat();
         let found: serde_json::Value = serde_json::from_str(&succeed(&arguments)).unwrap();
@@ -97,11 +55,7 @@ fn kept_files_can_be_verified_again_and_differences_are_found() {
     // Rows of one task read in another order.
     let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
     value["map_outputs"][0]["inputs"] = value["map_outputs"][1]["inputs"].take();
-    fs::write(
-        &job,
-        serde_json::to_string(&value).unwrap().replace("null", "[]"),
-    )
-    .unwrap();
+    fs::write(&job, serde_json::to_string(&value).unwrap().replace("null", "[]")).unwrap();
     let found = difference(&[&inputs[0], &inputs[1]]).unwrap();
     assert!(found.contains("was not read once"), "{found}");
 }
@@ -111,10 +65,7 @@ fn a_failing_step_fails_the_demo() {
     let output = bywash(&["demo", "--scale-factor", "0.001", "--memory", "4k"]);
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        error.contains("give at least"),
-        "the child says why: {error}"
-    );
+    assert!(error.contains("give at least"), "the child says why: {error}");
     assert!(error.contains("the step `shuffle` failed"), "{error}");
     let missing = fail(&["demo-verify", "/nonexistent", "x.parquet"]);
     assert!(missing.contains("has no job.json"), "{missing}");

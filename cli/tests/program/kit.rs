@@ -12,21 +12,14 @@ use parquet::file::properties::WriterProperties;
 
 /// The program with arguments given as words.
 pub(crate) fn bywash(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_bywash"))
-        .args(arguments)
-        .output()
-        .unwrap()
+    Command::new(env!("CARGO_BIN_EXE_bywash")).args(arguments).output().unwrap()
 }
 
 /// Runs it, expects success and silence on standard error, gives standard output.
 pub(crate) fn succeed(arguments: &[&str]) -> String {
     let output = bywash(arguments);
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        output.status.success(),
-        "{arguments:?}: {} {error}",
-        output.status
-    );
+    assert!(output.status.success(), "{arguments:?}: {} {error}", output.status);
     assert_eq!(error, "", "{arguments:?}: quiet in a pipe");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -57,9 +50,8 @@ pub(crate) fn misuse(arguments: &[&str]) -> String {
 /// Writes one Parquet file, a row group per `group_rows`.
 pub(crate) fn write_parquet(path: &Path, columns: Vec<(&str, ArrayRef)>, group_rows: usize) {
     let batch = RecordBatch::try_from_iter(columns).unwrap();
-    let properties = WriterProperties::builder()
-        .set_max_row_group_row_count(Some(group_rows))
-        .build();
+    let properties =
+        WriterProperties::builder().set_max_row_group_row_count(Some(group_rows)).build();
     let file = File::create(path).unwrap();
     let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
     writer.write(&batch).unwrap();
@@ -69,10 +61,7 @@ pub(crate) fn write_parquet(path: &Path, columns: Vec<(&str, ArrayRef)>, group_r
 /// The rows of a Parquet file as text, in file order.
 pub(crate) fn rows(path: &Path) -> Vec<String> {
     let file = File::open(path).unwrap();
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .unwrap()
-        .build()
-        .unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
     let mut rows = Vec::new();
     for batch in reader {
         let batch = batch.unwrap();

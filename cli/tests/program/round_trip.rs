@@ -16,19 +16,14 @@ fn inputs(dir: &Path) -> [PathBuf; 2] {
         let words: Vec<Option<String>> = (first..first + 5_000)
             .map(|row| (row % 11 != 0).then(|| "w".repeat(usize::try_from(row % 40).unwrap())))
             .collect();
-        let kinds = words
-            .iter()
-            .map(|word| word.as_ref().map(|word| &word[..word.len().min(2)]));
+        let kinds = words.iter().map(|word| word.as_ref().map(|word| &word[..word.len().min(2)]));
         write_parquet(
             path,
             vec![
                 ("key", Arc::new(Int64Array::from(keys))),
                 ("word", Arc::new(words.iter().collect::<StringArray>())),
                 ("view", Arc::new(words.iter().collect::<StringViewArray>())),
-                (
-                    "kind",
-                    Arc::new(kinds.collect::<DictionaryArray<Int8Type>>()),
-                ),
+                ("kind", Arc::new(kinds.collect::<DictionaryArray<Int8Type>>())),
             ],
             900,
         );
@@ -37,16 +32,7 @@ fn inputs(dir: &Path) -> [PathBuf; 2] {
 }
 
 fn shuffle(inputs: &[PathBuf; 2], out: &Path) -> serde_json::Value {
-    let fixed = [
-        "--by",
-        "key,word",
-        "--partitions",
-        "13",
-        "--memory",
-        "32MiB",
-        "--tasks",
-        "2",
-    ];
+    let fixed = ["--by", "key,word", "--partitions", "13", "--memory", "32MiB", "--tasks", "2"];
     let inputs = [text(&inputs[0]), text(&inputs[1])];
     report(&[&["shuffle"], &inputs[..], &fixed[..], &["--out", text(out)]].concat())
 }
@@ -70,50 +56,22 @@ fn every_row_comes_back_once() {
     for partition in 0..13 {
         let file = dir.path().join(format!("{partition}.parquet"));
         let number = partition.to_string();
-        succeed(&[
-            "collect",
-            text(&out),
-            "--partition",
-            &number,
-            "--out",
-            text(&file),
-        ]);
+        succeed(&["collect", text(&out), "--partition", &number, "--out", text(&file)]);
         joined.extend(rows(&file));
     }
     assert_eq!(joined, all);
 
-    let verified = succeed(&[
-        "demo-verify",
-        text(&out),
-        text(&inputs[0]),
-        text(&inputs[1]),
-    ]);
-    assert!(
-        verified.contains("\"first_difference\": null"),
-        "{verified}"
-    );
+    let verified = succeed(&["demo-verify", text(&out), text(&inputs[0]), text(&inputs[1])]);
+    assert!(verified.contains("\"first_difference\": null"), "{verified}");
 }
 
 #[test]
 fn more_tasks_than_row_groups() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("small.parquet");
-    write_parquet(
-        &file,
-        vec![("key", Arc::new(Int64Array::from(vec![3, 1, 2])))],
-        10,
-    );
+    write_parquet(&file, vec![("key", Arc::new(Int64Array::from(vec![3, 1, 2])))], 10);
     let out = dir.path().join("out");
-    let arguments = [
-        "shuffle",
-        text(&file),
-        "--by",
-        "key",
-        "--partitions",
-        "3",
-        "--tasks",
-        "4",
-    ];
+    let arguments = ["shuffle", text(&file), "--by", "key", "--partitions", "3", "--tasks", "4"];
     succeed(&[&arguments[..], &["--memory", "64MiB", "--out", text(&out)]].concat());
     let back = dir.path().join("back.parquet");
     succeed(&["collect", text(&out), "--out", text(&back)]);
@@ -126,15 +84,7 @@ fn a_shuffle_that_did_not_finish_is_not_collected_and_not_reused() {
     let inputs = inputs(dir.path());
     let out = dir.path().join("out");
     shuffle(&inputs, &out);
-    let again = [
-        "shuffle",
-        text(&inputs[0]),
-        "--by",
-        "key",
-        "--partitions",
-        "2",
-        "--memory",
-    ];
+    let again = ["shuffle", text(&inputs[0]), "--by", "key", "--partitions", "2", "--memory"];
     let again = [&again[..], &["32MiB", "--out", text(&out)]].concat();
     assert!(fail(&again).contains("holds a finished shuffle"));
 
@@ -158,10 +108,7 @@ fn corrupt_and_missing_files_are_noticed() {
     let data = fs::read_dir(&out)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .find(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "data")
-        })
+        .find(|path| path.extension().is_some_and(|extension| extension == "data"))
         .unwrap();
     let good = fs::read(&data).unwrap();
     let mut bad = good.clone();
@@ -184,18 +131,8 @@ fn a_partition_that_is_not_there() {
     let out = dir.path().join("out");
     shuffle(&inputs(dir.path()), &out);
     let file = dir.path().join("13.parquet");
-    let error = fail(&[
-        "collect",
-        text(&out),
-        "--partition",
-        "13",
-        "--out",
-        text(&file),
-    ]);
-    assert!(
-        error.contains("there is no partition 13") && error.contains("0 to 12"),
-        "{error}"
-    );
+    let error = fail(&["collect", text(&out), "--partition", "13", "--out", text(&file)]);
+    assert!(error.contains("there is no partition 13") && error.contains("0 to 12"), "{error}");
 }
 
 #[test]
@@ -203,37 +140,20 @@ fn inputs_that_do_not_fit_together() {
     let dir = tempfile::tempdir().unwrap();
     let [first, _] = inputs(dir.path());
     let other = dir.path().join("other.parquet");
-    write_parquet(
-        &other,
-        vec![("key", Arc::new(StringArray::from(vec!["x"])))],
-        10,
-    );
+    write_parquet(&other, vec![("key", Arc::new(StringArray::from(vec!["x"])))], 10);
     let out = dir.path().join("out");
-    let rest = [
-        "--partitions",
-        "2",
-        "--memory",
-        "32MiB",
-        "--out",
-        text(&out),
-    ];
+    let rest = ["--partitions", "2", "--memory", "32MiB", "--out", text(&out)];
     let files = ["shuffle", text(&first), text(&other), "--by", "key"];
     let error = fail(&[&files[..], &rest[..]].concat());
     assert!(error.contains("other.parquet: has 1 columns"), "{error}");
 
     let error = fail(&[&["shuffle", text(&first), "--by", "kee"], &rest[..]].concat());
-    assert!(
-        error.contains("`kee`") && error.contains("key, word, view, kind"),
-        "{error}"
-    );
+    assert!(error.contains("`kee`") && error.contains("key, word, view, kind"), "{error}");
 
     let missing = dir.path().join("missing.parquet");
     let error = fail(&[&["shuffle", text(&missing), "--by", "key"], &rest[..]].concat());
     assert!(error.contains("missing.parquet: "), "{error}");
-    assert!(
-        !out.exists(),
-        "nothing is made for a shuffle that cannot start"
-    );
+    assert!(!out.exists(), "nothing is made for a shuffle that cannot start");
 }
 
 #[test]
@@ -242,54 +162,22 @@ fn too_little_memory_says_how_much_is_needed_and_that_is_enough() {
     let [first, _] = inputs(dir.path());
     let run = |memory: &str, out: &str| {
         let out = dir.path().join(out);
-        let arguments = [
-            "shuffle",
-            text(&first),
-            "--by",
-            "key",
-            "--partitions",
-            "200",
-            "--tasks",
-        ];
-        bywash(
-            &[
-                &arguments[..],
-                &["2", "--memory", memory, "--out", text(&out)],
-            ]
-            .concat(),
-        )
+        let arguments = ["shuffle", text(&first), "--by", "key", "--partitions", "200", "--tasks"];
+        bywash(&[&arguments[..], &["2", "--memory", memory, "--out", text(&out)]].concat())
     };
     let output = run("100k", "a");
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
-    let needed = error
-        .split("at least ")
-        .nth(1)
-        .unwrap()
-        .split(' ')
-        .next()
-        .unwrap();
+    let needed = error.split("at least ").nth(1).unwrap().split(' ').next().unwrap();
     let output = run(needed, "b");
-    assert!(
-        output.status.success(),
-        "{needed}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{needed}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
 fn a_killed_shuffle_leaves_what_the_next_one_sweeps_or_refuses() {
     let dir = tempfile::tempdir().unwrap();
     let generated = dir.path().join("in");
-    succeed(&[
-        "demo-generate",
-        "--scale-factor",
-        "0.1",
-        "--files",
-        "1",
-        "--out",
-        text(&generated),
-    ]);
+    succeed(&["demo-generate", "--scale-factor", "0.1", "--files", "1", "--out", text(&generated)]);
     let input = generated.join("lineitem-000.parquet");
     let out = dir.path().join("out");
     let arguments = [
@@ -320,14 +208,9 @@ fn a_killed_shuffle_leaves_what_the_next_one_sweeps_or_refuses() {
 
     let names = || {
         let entries = fs::read_dir(&out).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect::<Vec<_>>()
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
     };
-    if names()
-        .iter()
-        .any(|name| name == "job.json" || name == "0.index")
-    {
+    if names().iter().any(|name| name == "job.json" || name == "0.index") {
         fail(&arguments);
         return;
     }

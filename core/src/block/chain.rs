@@ -32,15 +32,8 @@ impl BlockEncoder {
             image_bytes += piece.len() as u64;
             Ok(())
         })?;
-        let mut chain = Chain {
-            layout,
-            partition,
-            row,
-            image_bytes,
-            offset: 0,
-            filled: 0,
-            written: 0,
-        };
+        let mut chain =
+            Chain { layout, partition, row, image_bytes, offset: 0, filled: 0, written: 0 };
         for_each_piece(layout, row, |mut piece| {
             while !piece.is_empty() {
                 let len = piece.len().min(self.raw.len() - chain.filled);
@@ -95,11 +88,7 @@ impl Chain<'_> {
         let (frame_header, frame) = space[body..].split_at_mut(FRAME_HEADER_BYTES);
         let fragment = &encoder.raw[..self.filled];
         let (tag, stored_bytes) = encoder.compressor.compress(fragment, frame);
-        let buffers = if alone {
-            buffers(self.layout, self.row)
-        } else {
-            0
-        };
+        let buffers = if alone { buffers(self.layout, self.row) } else { 0 };
         put_frame_header(frame_header, tag, buffers, self.filled, stored_bytes);
         body += FRAME_HEADER_BYTES + stored_bytes;
         let header = Header {
@@ -172,7 +161,5 @@ fn put_prefix(layout: &Layout, row: &dyn RowSource, alone: bool, prefix: &mut [u
 
 fn buffers(layout: &Layout, row: &dyn RowSource) -> usize {
     let nodes = layout.nodes().iter().enumerate();
-    nodes
-        .map(|(index, node)| crate::column::buffers(node.physical, row.is_null(index)))
-        .sum()
+    nodes.map(|(index, node)| crate::column::buffers(node.physical, row.is_null(index))).sum()
 }

@@ -79,15 +79,7 @@ impl BlockDecoder {
     /// charged as `mode` says.
     pub fn new(layout: Arc<Layout>, consumer: Consumer, mode: ChargeMode) -> Self {
         let decompressor = Decompressor::new(consumer.clone());
-        Self {
-            layout,
-            consumer,
-            mode,
-            decompressor,
-            scratch: None,
-            plan: Vec::new(),
-            chain: None,
-        }
+        Self { layout, consumer, mode, decompressor, scratch: None, plan: Vec::new(), chain: None }
     }
 
     /// Decodes the block with this header and this body.
@@ -134,9 +126,7 @@ impl BlockDecoder {
             if let Role::Lengths { wide, data_bytes } = part.role {
                 let end = (data_bytes as u64).to_le_bytes();
                 let width = if wide { 8 } else { 4 };
-                let target = block
-                    .get_mut(part.target.clone())
-                    .and_then(|t| t.get_mut(width..));
+                let target = block.get_mut(part.target.clone()).and_then(|t| t.get_mut(width..));
                 let end = end.get(..width).unwrap_or_default();
                 target.ok_or_else(damaged)?.copy_from_slice(end);
             }
@@ -188,9 +178,7 @@ impl BlockDecoder {
             let source = scratch.get(from - fragment.start..to - fragment.start);
             let target = part.target.start + (from - part.raw.start);
             let target = chain.block.get_mut(target..target + (to - from));
-            target
-                .ok_or_else(damaged)?
-                .copy_from_slice(source.ok_or_else(damaged)?);
+            target.ok_or_else(damaged)?.copy_from_slice(source.ok_or_else(damaged)?);
         }
         chain.received += frame.raw_bytes as u64;
         Ok(chain)
@@ -200,29 +188,20 @@ impl BlockDecoder {
     fn plan(&mut self, prefix: &[u8], rows: usize, chained: bool, raw_bytes: u64) -> Result<usize> {
         self.plan.clear();
         let nodes = self.layout.nodes();
-        let (bits, lengths) = prefix
-            .split_at_checked(nodes.len().div_ceil(8))
-            .ok_or_else(damaged)?;
+        let (bits, lengths) =
+            prefix.split_at_checked(nodes.len().div_ceil(8)).ok_or_else(damaged)?;
         let mut lengths = lengths.chunks_exact(if chained { 8 } else { 4 });
         let (mut raw, mut target) = (0usize, 0usize);
         let mut add = |plan: &mut Vec<Part>, role, raw_len: usize, target_len: usize| {
             let raw_end = raw.checked_add(raw_len).ok_or_else(damaged)?;
             let target_end = target.checked_add(target_len).ok_or_else(damaged)?;
-            plan.push(Part {
-                role,
-                raw: raw..raw_end,
-                target: target..target_end,
-            });
+            plan.push(Part { role, raw: raw..raw_end, target: target..target_end });
             raw = raw_end;
-            target = target_end
-                .checked_next_multiple_of(64)
-                .ok_or_else(damaged)?;
+            target = target_end.checked_next_multiple_of(64).ok_or_else(damaged)?;
             Ok::<(), Error>(())
         };
         for (index, node) in nodes.iter().enumerate() {
-            let has_validity = bits
-                .get(index / 8)
-                .is_some_and(|byte| byte >> (index % 8) & 1 == 1);
+            let has_validity = bits.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1);
             if has_validity {
                 if !node.nullable || node.physical == Physical::Null {
                     return Err(damaged());
@@ -243,10 +222,7 @@ impl BlockDecoder {
                 Physical::Variable { wide } => {
                     let length = lengths.next().ok_or_else(damaged)?;
                     let mut bytes = [0; 8];
-                    bytes
-                        .get_mut(..length.len())
-                        .ok_or_else(damaged)?
-                        .copy_from_slice(length);
+                    bytes.get_mut(..length.len()).ok_or_else(damaged)?.copy_from_slice(length);
                     let data_bytes = u64::from_le_bytes(bytes);
                     if data_bytes > raw_bytes || (!wide && i32::try_from(data_bytes).is_err()) {
                         return Err(damaged());
@@ -299,11 +275,7 @@ impl BlockDecoder {
                 }
             }
         }
-        if parts.is_empty() {
-            Ok(())
-        } else {
-            Err(damaged())
-        }
+        if parts.is_empty() { Ok(()) } else { Err(damaged()) }
     }
 
     fn allocate(&self, bytes: usize, row_bytes: Option<u64>) -> Result<crate::memory::Block> {
@@ -384,15 +356,12 @@ fn split_prefix<'a>(
     chained: bool,
     body: &'a [u8],
 ) -> Result<(&'a [u8], &'a [u8])> {
-    body.split_at_checked(layout.prefix_bytes(chained))
-        .ok_or_else(damaged)
+    body.split_at_checked(layout.prefix_bytes(chained)).ok_or_else(damaged)
 }
 
 /// A frame, its stored bytes and what follows.
 fn split_frame(frames: &[u8]) -> Result<(Frame, &[u8], &[u8])> {
-    let (header, rest) = frames
-        .split_first_chunk::<FRAME_HEADER_BYTES>()
-        .ok_or_else(damaged)?;
+    let (header, rest) = frames.split_first_chunk::<FRAME_HEADER_BYTES>().ok_or_else(damaged)?;
     let [tag, zero, b0, b1, r0, r1, r2, r3, s0, s1, s2, s3] = *header;
     let raw_bytes = u32::from_le_bytes([r0, r1, r2, r3]) as usize;
     if zero != 0 || raw_bytes > RAW_BYTES_MAX {
@@ -401,15 +370,7 @@ fn split_frame(frames: &[u8]) -> Result<(Frame, &[u8], &[u8])> {
     let stored_bytes = u32::from_le_bytes([s0, s1, s2, s3]) as usize;
     let (stored, rest) = rest.split_at_checked(stored_bytes).ok_or_else(damaged)?;
     let buffers = usize::from(u16::from_le_bytes([b0, b1]));
-    Ok((
-        Frame {
-            tag,
-            buffers,
-            raw_bytes,
-        },
-        stored,
-        rest,
-    ))
+    Ok((Frame { tag, buffers, raw_bytes }, stored, rest))
 }
 
 /// Running sums of lengths, beginning with the zero that is there.
@@ -423,9 +384,7 @@ fn lengths_to_offsets(
     if wide {
         let slots = offsets.as_chunks_mut::<8>().0.iter_mut().skip(1);
         for (slot, length) in slots.zip(lengths.as_chunks::<8>().0) {
-            end = end
-                .checked_add(u64::from_le_bytes(*length))
-                .ok_or_else(damaged)?;
+            end = end.checked_add(u64::from_le_bytes(*length)).ok_or_else(damaged)?;
             *slot = end.to_le_bytes();
         }
     } else {
@@ -436,11 +395,7 @@ fn lengths_to_offsets(
             *slot = to_u32(to_usize(end.min(data_bytes as u64))).to_le_bytes();
         }
     }
-    if end == data_bytes as u64 {
-        Ok(())
-    } else {
-        Err(damaged())
-    }
+    if end == data_bytes as u64 { Ok(()) } else { Err(damaged()) }
 }
 
 fn scratch<'a>(
@@ -453,16 +408,11 @@ fn scratch<'a>(
         *scratch = None;
         *scratch = Some(crate::memory::Block::try_new(consumer, len, 0)?);
     }
-    scratch
-        .as_mut()
-        .and_then(|scratch| scratch.get_mut(..len))
-        .ok_or_else(damaged)
+    scratch.as_mut().and_then(|scratch| scratch.get_mut(..len)).ok_or_else(damaged)
 }
 
 fn buffer(owner: &Arc<BlockOwner>, part: &Part) -> Result<Buffer> {
-    owner
-        .buffer(part.target.start, part.target.len())
-        .ok_or_else(damaged)
+    owner.buffer(part.target.start, part.target.len()).ok_or_else(damaged)
 }
 
 #[cold]

@@ -109,11 +109,7 @@ impl BlockEncoder {
         let (prefix, frames) = space[HEADER_BYTES..].split_at_mut(prefix_bytes);
         prefix.fill(0);
         let rows: u32 = slices.iter().map(|slice| slice.end - slice.start).sum();
-        let source = Source {
-            chunks,
-            slices,
-            rows: rows as usize,
-        };
+        let source = Source { chunks, slices, rows: rows as usize };
         let (raw_bytes, frames_bytes) = if codec == Codec::None {
             // Nothing will compress it: straight to its place, as one frame.
             let (frame_header, raw) = frames.split_at_mut(FRAME_HEADER_BYTES);
@@ -127,15 +123,9 @@ impl BlockEncoder {
         } else {
             let (raw_bytes, buffers) = fill(layout, source, prefix, &mut self.raw, &mut self.ends);
             let ends = &self.ends[..buffers];
-            (
-                raw_bytes,
-                compress_frames(&mut self.compressor, &self.raw, ends, frames),
-            )
+            (raw_bytes, compress_frames(&mut self.compressor, &self.raw, ends, frames))
         };
-        debug_assert!(
-            self.ends.len() >= self.buffers_max,
-            "every buffer has its place"
-        );
+        debug_assert!(self.ends.len() >= self.buffers_max, "every buffer has its place");
         let header = Header {
             kind: KIND_COLUMNS,
             flags: 0,
@@ -171,10 +161,7 @@ pub(super) fn put_frame_header(
     raw_bytes: usize,
     stored_bytes: usize,
 ) {
-    debug_assert!(
-        u16::try_from(buffers).is_ok(),
-        "the layout bounds a block's buffers"
-    );
+    debug_assert!(u16::try_from(buffers).is_ok(), "the layout bounds a block's buffers");
     let [low, high, ..] = to_u32(buffers).to_le_bytes();
     target[at::TAG] = tag;
     target[at::ZERO] = 0;
@@ -218,11 +205,7 @@ impl<'a> Source<'a> {
     fn slices(self) -> impl Iterator<Item = (&'a SortedChunk, usize, usize)> {
         let chunks = self.chunks;
         self.slices.iter().map(move |slice| {
-            (
-                &chunks[slice.chunk as usize],
-                slice.start as usize,
-                slice.end as usize,
-            )
+            (&chunks[slice.chunk as usize], slice.start as usize, slice.end as usize)
         })
     }
 }
@@ -252,11 +235,7 @@ fn fill(
             bits[index / 8] |= 1 << (index % 8);
             let all_valid = |chunk: &'_ SortedChunk| chunk.validity(index).is_none();
             end += pack_bits(source, &mut raw[end..], |chunk| {
-                if all_valid(chunk) {
-                    None
-                } else {
-                    chunk.validity(index)
-                }
+                if all_valid(chunk) { None } else { chunk.validity(index) }
             });
             close(end);
         }
@@ -306,23 +285,13 @@ fn fill_variable(
         let rows = to - from;
         if wide {
             let (target, rest) = lengths.split_at_mut(rows * 8);
-            for (slot, pair) in target
-                .as_chunks_mut::<8>()
-                .0
-                .iter_mut()
-                .zip(offsets.windows(2))
-            {
+            for (slot, pair) in target.as_chunks_mut::<8>().0.iter_mut().zip(offsets.windows(2)) {
                 *slot = u64::from(pair[1] - pair[0]).to_le_bytes();
             }
             lengths = rest;
         } else {
             let (target, rest) = lengths.split_at_mut(rows * 4);
-            for (slot, pair) in target
-                .as_chunks_mut::<4>()
-                .0
-                .iter_mut()
-                .zip(offsets.windows(2))
-            {
+            for (slot, pair) in target.as_chunks_mut::<4>().0.iter_mut().zip(offsets.windows(2)) {
                 *slot = (pair[1] - pair[0]).to_le_bytes();
             }
             lengths = rest;
@@ -337,9 +306,7 @@ fn fill_variable(
 fn has_null(node: &Node, index: usize, source: Source<'_>) -> bool {
     node.nullable
         && source.slices().any(|(chunk, from, to)| {
-            chunk
-                .validity(index)
-                .is_some_and(|validity| validity[from..to].contains(&0))
+            chunk.validity(index).is_some_and(|validity| validity[from..to].contains(&0))
         })
 }
 

@@ -113,27 +113,11 @@ impl Header {
         put(&mut bytes, offset::FLAGS, self.flags.to_le_bytes());
         put(&mut bytes, offset::PARTITION, self.partition.to_le_bytes());
         put(&mut bytes, offset::ROWS, self.rows.to_le_bytes());
-        put(
-            &mut bytes,
-            offset::BODY_BYTES,
-            self.body_bytes.to_le_bytes(),
-        );
+        put(&mut bytes, offset::BODY_BYTES, self.body_bytes.to_le_bytes());
         put(&mut bytes, offset::RAW_BYTES, self.raw_bytes.to_le_bytes());
-        put(
-            &mut bytes,
-            offset::FINGERPRINT,
-            self.fingerprint.to_le_bytes(),
-        );
-        put(
-            &mut bytes,
-            offset::CHAIN_OFFSET,
-            self.chain_offset.to_le_bytes(),
-        );
-        put(
-            &mut bytes,
-            offset::CHAIN_BYTES,
-            self.chain_bytes.to_le_bytes(),
-        );
+        put(&mut bytes, offset::FINGERPRINT, self.fingerprint.to_le_bytes());
+        put(&mut bytes, offset::CHAIN_OFFSET, self.chain_offset.to_le_bytes());
+        put(&mut bytes, offset::CHAIN_BYTES, self.chain_bytes.to_le_bytes());
         put(&mut bytes, offset::BODY_CRC, self.body_crc.to_le_bytes());
         let crc = crc32c::crc32c(bytes.get(..offset::HEADER_CRC).unwrap_or_default());
         put(&mut bytes, offset::HEADER_CRC, crc.to_le_bytes());
@@ -150,16 +134,12 @@ impl Header {
         }
         let crc = crc32c::crc32c(bytes.get(..offset::HEADER_CRC).unwrap_or_default());
         if u32::from_le_bytes(take(bytes, offset::HEADER_CRC)) != crc {
-            return Err(Error::corrupt(
-                "a block's header does not match its checksum",
-            ));
+            return Err(Error::corrupt("a block's header does not match its checksum"));
         }
         let [version] = take(bytes, offset::VERSION);
         if version != VERSION {
-            return Err(
-                Error::new(ErrorKind::Unsupported, "a block of a newer format version")
-                    .with(Figure::Found, version),
-            );
+            return Err(Error::new(ErrorKind::Unsupported, "a block of a newer format version")
+                .with(Figure::Found, version));
         }
         if u64::from_le_bytes(take(bytes, offset::RESERVED)) != 0 {
             return Err(Error::new(
@@ -196,10 +176,8 @@ impl Header {
 
     fn check(&self) -> Result<()> {
         if self.kind != KIND_COLUMNS {
-            return Err(
-                Error::new(ErrorKind::Unsupported, "a block of an unknown kind")
-                    .with(Figure::Found, self.kind),
-            );
+            return Err(Error::new(ErrorKind::Unsupported, "a block of an unknown kind")
+                .with(Figure::Found, self.kind));
         }
         if self.body_bytes as usize > BODY_BYTES_MAX || self.raw_bytes as usize > RAW_BYTES_MAX {
             return Err(Error::corrupt("a block is larger than any block may be")
@@ -232,10 +210,7 @@ fn put<const N: usize>(bytes: &mut [u8; HEADER_BYTES], offset: usize, value: [u8
 }
 
 fn take<const N: usize>(bytes: &[u8; HEADER_BYTES], offset: usize) -> [u8; N] {
-    bytes
-        .get(offset..offset + N)
-        .and_then(|field| field.try_into().ok())
-        .unwrap_or([0; N])
+    bytes.get(offset..offset + N).and_then(|field| field.try_into().ok()).unwrap_or([0; N])
 }
 
 #[cfg(test)]
@@ -283,37 +258,13 @@ mod tests {
     #[test]
     fn refuses_limits_and_chains_that_make_no_sense() {
         let wrong = [
-            Header {
-                body_bytes: u32::MAX,
-                ..HEADER
-            },
-            Header {
-                raw_bytes: 5 << 20,
-                ..HEADER
-            },
+            Header { body_bytes: u32::MAX, ..HEADER },
+            Header { raw_bytes: 5 << 20, ..HEADER },
             Header { flags: 8, ..HEADER },
-            Header {
-                chain_bytes: 1,
-                ..HEADER
-            },
-            Header {
-                flags: FLAG_FIRST,
-                chain_bytes: 200,
-                rows: 1,
-                ..HEADER
-            },
-            Header {
-                flags: FLAG_LAST,
-                chain_bytes: 201,
-                rows: 0,
-                ..HEADER
-            },
-            Header {
-                flags: FLAG_MIDDLE,
-                chain_offset: u64::MAX,
-                rows: 0,
-                ..HEADER
-            },
+            Header { chain_bytes: 1, ..HEADER },
+            Header { flags: FLAG_FIRST, chain_bytes: 200, rows: 1, ..HEADER },
+            Header { flags: FLAG_LAST, chain_bytes: 201, rows: 0, ..HEADER },
+            Header { flags: FLAG_MIDDLE, chain_offset: u64::MAX, rows: 0, ..HEADER },
             Header { kind: 9, ..HEADER },
         ];
         for header in wrong {

@@ -28,7 +28,8 @@ pub use filler::{
 };
 pub use header::{
     BLOCK_ALIGN, BODY_BYTES_MAX, FLAG_FIRST, FLAG_LAST, FLAG_MIDDLE, FRAME_HEADER_BYTES,
-    HEADER_BYTES, Header, KIND_COLUMNS, KIND_RECORDS, MAGIC, RAW_BYTES_MAX, VERSION, frame_offset, offset,
+    HEADER_BYTES, Header, KIND_COLUMNS, KIND_RECORDS, MAGIC, RAW_BYTES_MAX, VERSION, frame_offset,
+    offset,
 };
 pub use row::{ArrayRow, ChunkRow, RowSource};
 pub use shells::shell_bytes;

@@ -29,9 +29,7 @@ pub struct ChunkRow<'a> {
 
 impl RowSource for ChunkRow<'_> {
     fn is_null(&self, node: usize) -> bool {
-        self.chunk
-            .validity(node)
-            .is_some_and(|validity| validity[self.row as usize] == 0)
+        self.chunk.validity(node).is_some_and(|validity| validity[self.row as usize] == 0)
     }
 
     fn bytes(&self, node: usize) -> Result<&[u8]> {
@@ -62,9 +60,7 @@ pub struct ArrayRow<'a> {
 
 impl RowSource for ArrayRow<'_> {
     fn is_null(&self, node: usize) -> bool {
-        self.views[node]
-            .nulls()
-            .is_some_and(|nulls| nulls.is_null(self.row))
+        self.views[node].nulls().is_some_and(|nulls| nulls.is_null(self.row))
     }
 
     fn bytes(&self, node: usize) -> Result<&[u8]> {

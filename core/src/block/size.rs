@@ -26,11 +26,7 @@ impl RowSizes {
         let variable = (0..nodes.len())
             .filter(|&node| matches!(nodes[node].physical, Physical::Variable { .. }))
             .collect();
-        Self {
-            row_bytes: layout.fixed_row_bytes(),
-            bitmaps,
-            variable,
-        }
+        Self { row_bytes: layout.fixed_row_bytes(), bitmaps, variable }
     }
 
     /// Bytes of `rows` rows with `data_bytes` of variable data, at most.

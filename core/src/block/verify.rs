@@ -116,11 +116,9 @@ impl BlockVerifier {
     fn begin_block(&mut self) -> Result<()> {
         let header = Header::decode(&self.header)?;
         if header.partition != self.partition {
-            return Err(
-                Error::corrupt("a segment holds a block of another partition")
-                    .with(Figure::Expected, self.partition)
-                    .with(Figure::Found, header.partition),
-            );
+            return Err(Error::corrupt("a segment holds a block of another partition")
+                .with(Figure::Expected, self.partition)
+                .with(Figure::Found, header.partition));
         }
         if header.fingerprint != self.fingerprint {
             return Err(Error::corrupt("a block has another schema"));
@@ -132,11 +130,7 @@ impl BlockVerifier {
         self.body_left = u64::from(header.body_bytes);
         self.padding_left = header.block_bytes() - HEADER_BYTES as u64 - self.body_left;
         self.rows += u64::from(header.rows);
-        if self.body_left == 0 {
-            self.check_body()
-        } else {
-            Ok(())
-        }
+        if self.body_left == 0 { self.check_body() } else { Ok(()) }
     }
 
     fn check_body(&self) -> Result<()> {
@@ -189,14 +183,7 @@ mod tests {
             }
             verifier.finish()
         };
-        let segment = [
-            filler(56),
-            block.clone(),
-            filler(8),
-            filler(16),
-            block.clone(),
-        ]
-        .concat();
+        let segment = [filler(56), block.clone(), filler(8), filler(16), block.clone()].concat();
         for piece in [1, 3, 8, 64, 1000] {
             assert_eq!(verify(&segment, piece).unwrap(), 4);
             let at_the_end = [block.clone(), filler(8)].concat();

@@ -59,14 +59,11 @@ impl CountingSort {
     /// After [`CountingSort::sort`]: each partition that has rows, with the end of its rows.
     pub fn segments(&self) -> impl Iterator<Item = (u32, u32)> {
         let mut start = 0;
-        self.counts
-            .iter()
-            .enumerate()
-            .filter_map(move |(partition, &end)| {
-                let filled = end > start;
-                start = end;
-                filled.then(|| (to_u32(partition), end))
-            })
+        self.counts.iter().enumerate().filter_map(move |(partition, &end)| {
+            let filled = end > start;
+            start = end;
+            filled.then(|| (to_u32(partition), end))
+        })
     }
 }
 

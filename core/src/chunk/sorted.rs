@@ -29,14 +29,8 @@ impl SortedChunk {
     /// The most bytes a chunk of a full staging area can need.
     pub fn bytes_max(layout: &Layout, size: super::StagingSize, partitions: u32) -> usize {
         let segments = size.rows.min(partitions as usize);
-        let (end, _) = arrange(
-            layout,
-            size.rows,
-            segments,
-            |_| true,
-            |_| size.data_bytes,
-            |_, _| {},
-        );
+        let (end, _) =
+            arrange(layout, size.rows, segments, |_| true, |_| size.data_bytes, |_, _| {});
         // Each variable node was given room for all the data; together they share it, and each may
         // lose up to 15 bytes to alignment.
         let variable = layout.variable_nodes();
@@ -88,12 +82,7 @@ impl SortedChunk {
         for (node, column) in columns.iter().enumerate() {
             if let Some(validity) = staging.validity(column) {
                 let start = chunk.word(node, 1);
-                gather_fixed(
-                    validity,
-                    1,
-                    permutation,
-                    &mut chunk.area[start..start + rows],
-                );
+                gather_fixed(validity, 1, permutation, &mut chunk.area[start..start + rows]);
             }
             let start = chunk.word(node, 0);
             match column.physical {
@@ -151,11 +140,7 @@ impl SortedChunk {
         if self.cursor_partition != partition {
             return None;
         }
-        let start = if self.cursor == 0 {
-            0
-        } else {
-            self.segment(self.cursor - 1).1
-        };
+        let start = if self.cursor == 0 { 0 } else { self.segment(self.cursor - 1).1 };
         let end = self.segment(self.cursor).1;
         self.cursor += 1;
         self.cursor_partition = self.segment(self.cursor).0;
@@ -169,11 +154,7 @@ impl SortedChunk {
 
     /// Rows of the next segment; 0 past the end.
     pub fn next_rows(&self) -> u32 {
-        let start = if self.cursor == 0 {
-            0
-        } else {
-            self.segment(self.cursor - 1).1
-        };
+        let start = if self.cursor == 0 { 0 } else { self.segment(self.cursor - 1).1 };
         self.segment(self.cursor).1 - start
     }
 

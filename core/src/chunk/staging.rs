@@ -352,9 +352,6 @@ fn arrange(nodes: &[Node], size: StagingSize) -> (Vec<StagedColumn>, usize, usiz
         });
     }
     let data_start = place(size.data_bytes + OVERCOPY_BYTES);
-    debug_assert!(
-        to_usize(u64::from(u32::MAX)) >= size.data_bytes,
-        "places have 32 bits"
-    );
+    debug_assert!(to_usize(u64::from(u32::MAX)) >= size.data_bytes, "places have 32 bits");
     (columns, data_start, end)
 }

@@ -19,10 +19,7 @@ impl Compressor {
     pub(super) fn try_new(consumer: &Consumer) -> Result<Self> {
         let mut reservation = consumer.reserve(Self::BYTES)?;
         reservation.set_live(Self::BYTES);
-        Ok(Self {
-            table: CompressTable::large(),
-            _reservation: reservation,
-        })
+        Ok(Self { table: CompressTable::large(), _reservation: reservation })
     }
 
     pub(super) fn compress(&mut self, source: &[u8], target: &mut [u8]) -> Option<usize> {

@@ -161,10 +161,7 @@ pub struct Decompressor {
 impl Decompressor {
     /// A decompressor whose state is charged to `consumer`.
     pub const fn new(consumer: Consumer) -> Self {
-        Self {
-            consumer,
-            zstd: None,
-        }
+        Self { consumer, zstd: None }
     }
 
     /// The most [`Self::decompress`] ever reserves for its own state.
@@ -203,9 +200,7 @@ impl Decompressor {
         if len == Some(target.len()) {
             Ok(())
         } else {
-            Err(Error::corrupt(
-                "a frame does not decompress to its stated length",
-            ))
+            Err(Error::corrupt("a frame does not decompress to its stated length"))
         }
     }
 }
@@ -217,37 +212,21 @@ mod tests {
 
     #[test]
     fn every_codec_round_trips_and_charges_what_it_says() {
-        let text: Vec<u8> = (0..100_000u32)
-            .flat_map(|i| (i / 7).to_le_bytes())
-            .collect();
-        for codec in [
-            Codec::None,
-            Codec::Lz4,
-            Codec::ZSTD,
-            Codec::Zstd { level: 9 },
-        ] {
+        let text: Vec<u8> = (0..100_000u32).flat_map(|i| (i / 7).to_le_bytes()).collect();
+        for codec in [Codec::None, Codec::Lz4, Codec::ZSTD, Codec::Zstd { level: 9 }] {
             let ledger = MemoryLedger::new(64 << 20);
             let consumer = ledger.admit(1, 0).unwrap()[0].consumer("codec");
             let mut compressor = Compressor::try_new(&consumer, codec, text.len()).unwrap();
-            assert_eq!(
-                ledger.granted(),
-                Compressor::bytes_for(codec, text.len()).unwrap()
-            );
+            assert_eq!(ledger.granted(), Compressor::bytes_for(codec, text.len()).unwrap());
             let mut decompressor = Decompressor::new(consumer);
             for len in [0, 1, 100, 65_535, 65_536, text.len()] {
                 let mut packed = vec![0; Compressor::compressed_bytes_max(codec, len)];
                 let (tag, packed_len) = compressor.compress(&text[..len], &mut packed);
                 let mut unpacked = vec![0; len];
-                decompressor
-                    .decompress(tag, &packed[..packed_len], &mut unpacked)
-                    .unwrap();
+                decompressor.decompress(tag, &packed[..packed_len], &mut unpacked).unwrap();
                 assert_eq!(unpacked, text[..len], "{codec} {len}");
                 let mut longer = vec![0; len + 1];
-                assert!(
-                    decompressor
-                        .decompress(tag, &packed[..packed_len], &mut longer)
-                        .is_err()
-                );
+                assert!(decompressor.decompress(tag, &packed[..packed_len], &mut longer).is_err());
             }
         }
     }
@@ -278,9 +257,6 @@ mod tests {
     fn names_what_would_be_right() {
         assert_eq!("zstd:3".parse::<Codec>().unwrap(), Codec::Zstd { level: 3 });
         let error = "zstd:40".parse::<Codec>().unwrap_err().to_string();
-        assert!(
-            error.contains("zstd:40") && error.contains("LEVEL 1 to 22"),
-            "{error}"
-        );
+        assert!(error.contains("zstd:40") && error.contains("LEVEL 1 to 22"), "{error}");
     }
 }

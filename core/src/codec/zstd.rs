@@ -35,14 +35,9 @@ impl Compressor {
             ZSTD_initStaticCCtx(workspace.as_mut_ptr().cast::<c_void>(), workspace.len())
         };
         let Some(context) = NonNull::new(context) else {
-            return Err(Error::internal(
-                "Zstandard refused a workspace of the size it asked for",
-            ));
+            return Err(Error::internal("Zstandard refused a workspace of the size it asked for"));
         };
-        let mut compressor = Self {
-            context,
-            _workspace: workspace,
-        };
+        let mut compressor = Self { context, _workspace: workspace };
         compressor.configure(level, parameters)?;
         Ok(compressor)
     }
@@ -84,9 +79,7 @@ impl Compressor {
             let outcome =
                 unsafe { ZSTD_CCtx_setParameter(self.context.as_ptr(), parameter, value) };
             if checked(outcome).is_none() {
-                return Err(Error::internal(
-                    "Zstandard refused one of its own parameters",
-                ));
+                return Err(Error::internal("Zstandard refused one of its own parameters"));
             }
         }
         Ok(())
@@ -116,13 +109,8 @@ impl Decompressor {
             ZSTD_initStaticDCtx(workspace.as_mut_ptr().cast::<c_void>(), workspace.len())
         };
         match NonNull::new(context) {
-            Some(context) => Ok(Self {
-                context,
-                _workspace: workspace,
-            }),
-            None => Err(Error::internal(
-                "Zstandard refused a workspace of the size it asked for",
-            )),
+            Some(context) => Ok(Self { context, _workspace: workspace }),
+            None => Err(Error::internal("Zstandard refused a workspace of the size it asked for")),
         }
     }
 
@@ -158,10 +146,8 @@ pub(super) fn compressed_bytes_max(len: usize) -> usize {
 
 fn parameters(level: i32, source_max: usize) -> Result<ZSTD_compressionParameters> {
     if !(1..=22).contains(&level) {
-        return Err(
-            Error::invalid("the Zstandard level is out of range; use 1 to 22")
-                .with_detail(level.to_string()),
-        );
+        return Err(Error::invalid("the Zstandard level is out of range; use 1 to 22")
+            .with_detail(level.to_string()));
     }
     // SAFETY: a pure function of numbers.
     Ok(unsafe { ZSTD_getCParams(level, source_max.max(1) as u64, 0) })

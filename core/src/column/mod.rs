@@ -85,18 +85,10 @@ impl Layout {
                 .with(Figure::Column, index)
                 .with_detail(format!("{} {}", field.name(), field.data_type()))
             })?;
-            nodes.push(Node {
-                physical,
-                nullable: field.is_nullable(),
-                descendants: 0,
-            });
+            nodes.push(Node { physical, nullable: field.is_nullable(), descendants: 0 });
         }
         let fingerprint = XxHash3_64::oneshot(&encode_schema(&schema)?);
-        let layout = Self {
-            schema,
-            nodes,
-            fingerprint,
-        };
+        let layout = Self { schema, nodes, fingerprint };
         let buffers = layout.buffers_max();
         if buffers > BUFFERS_MAX {
             return Err(Error::new(
@@ -127,10 +119,7 @@ impl Layout {
 
     /// Buffers of a block that has every optional one.
     pub fn buffers_max(&self) -> usize {
-        self.nodes
-            .iter()
-            .map(|node| buffers(node.physical, node.nullable))
-            .sum()
+        self.nodes.iter().map(|node| buffers(node.physical, node.nullable)).sum()
     }
 
     /// Bytes of a block's prefix: a validity bit for each node, a data length for each variable one.
@@ -181,14 +170,12 @@ impl Layout {
             } else {
                 continue;
             };
-            return Err(Error::invalid(wrong)
-                .with(Figure::Column, index)
-                .with_detail(format!(
-                    "{} is {}, the batch has {}",
-                    field.name(),
-                    field.data_type(),
-                    column.data_type()
-                )));
+            return Err(Error::invalid(wrong).with(Figure::Column, index).with_detail(format!(
+                "{} is {}, the batch has {}",
+                field.name(),
+                field.data_type(),
+                column.data_type()
+            )));
         }
         Ok(())
     }

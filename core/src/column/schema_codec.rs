@@ -121,10 +121,8 @@ fn put_type(out: &mut Vec<u8>, data_type: &DataType) -> Result<()> {
             encoded
         }
         _ => {
-            return Err(
-                Error::new(ErrorKind::Unsupported, "this type cannot be encoded")
-                    .with_detail(data_type.to_string()),
-            );
+            return Err(Error::new(ErrorKind::Unsupported, "this type cannot be encoded")
+                .with_detail(data_type.to_string()));
         }
     };
     out.extend(encoded);
@@ -252,18 +250,10 @@ impl<'a> Input<'a> {
             10 => D::Float16,
             11 => D::Float32,
             12 => D::Float64,
-            13 => self
-                .decimal(9)
-                .map(|(precision, scale)| D::Decimal32(precision, scale))?,
-            14 => self
-                .decimal(18)
-                .map(|(precision, scale)| D::Decimal64(precision, scale))?,
-            15 => self
-                .decimal(38)
-                .map(|(precision, scale)| D::Decimal128(precision, scale))?,
-            16 => self
-                .decimal(76)
-                .map(|(precision, scale)| D::Decimal256(precision, scale))?,
+            13 => self.decimal(9).map(|(precision, scale)| D::Decimal32(precision, scale))?,
+            14 => self.decimal(18).map(|(precision, scale)| D::Decimal64(precision, scale))?,
+            15 => self.decimal(38).map(|(precision, scale)| D::Decimal128(precision, scale))?,
+            16 => self.decimal(76).map(|(precision, scale)| D::Decimal256(precision, scale))?,
             17 => D::Date32,
             18 => D::Date64,
             19 => match self.unit()? {

@@ -12,9 +12,7 @@ pub(super) fn physical(data_type: &DataType) -> Option<Physical> {
         D::Boolean => Physical::Bool,
         D::Utf8 | D::Binary => Physical::Variable { wide: false },
         D::LargeUtf8 | D::LargeBinary => Physical::Variable { wide: true },
-        D::FixedSizeBinary(width) => Physical::Fixed {
-            width: u32::try_from(*width).ok()?,
-        },
+        D::FixedSizeBinary(width) => Physical::Fixed { width: u32::try_from(*width).ok()? },
         D::Int8
         | D::Int16
         | D::Int32
@@ -36,9 +34,9 @@ pub(super) fn physical(data_type: &DataType) -> Option<Physical> {
         | D::Time64(_)
         | D::Timestamp(..)
         | D::Duration(_)
-        | D::Interval(_) => Physical::Fixed {
-            width: u32::try_from(data_type.primitive_width()?).ok()?,
-        },
+        | D::Interval(_) => {
+            Physical::Fixed { width: u32::try_from(data_type.primitive_width()?).ok()? }
+        }
         _ => return None,
     })
 }

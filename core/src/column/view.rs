@@ -44,16 +44,9 @@ impl ColumnView {
         // A null array has no bitmap, and its node no buffers.
         let nulls = match physical {
             Physical::Null => None,
-            _ => array
-                .nulls()
-                .filter(|nulls| nulls.null_count() > 0)
-                .cloned(),
+            _ => array.nulls().filter(|nulls| nulls.null_count() > 0).cloned(),
         };
-        Self {
-            data: array.to_data(),
-            physical,
-            nulls,
-        }
+        Self { data: array.to_data(), physical, nulls }
     }
 
     /// The validity bitmap, if any row is null.
@@ -66,10 +59,7 @@ impl ColumnView {
         let (offset, len) = (self.data.offset(), self.data.len());
         match self.physical {
             Physical::Null => Values::Null,
-            Physical::Bool => Values::Bits {
-                bytes: self.buffer(0),
-                offset,
-            },
+            Physical::Bool => Values::Bits { bytes: self.buffer(0), offset },
             Physical::Fixed { width } => {
                 let width = width as usize;
                 Values::Fixed(&self.buffer(0)[offset * width..(offset + len) * width])
@@ -107,10 +97,7 @@ impl ColumnView {
     }
 
     fn buffer(&self, index: usize) -> &[u8] {
-        self.data
-            .buffers()
-            .get(index)
-            .map_or(&[], |buffer| buffer.as_slice())
+        self.data.buffers().get(index).map_or(&[], |buffer| buffer.as_slice())
     }
 }
 
@@ -121,11 +108,9 @@ impl Values<'_> {
     /// `InvalidArgument` if the offsets point outside the data.
     pub fn data_range(&self, row: usize) -> Result<Range<usize>> {
         let (start, end, len) = match self {
-            Self::Narrow(offsets, data) => (
-                i64::from(offsets[row]),
-                i64::from(offsets[row + 1]),
-                data.len(),
-            ),
+            Self::Narrow(offsets, data) => {
+                (i64::from(offsets[row]), i64::from(offsets[row + 1]), data.len())
+            }
             Self::Wide(offsets, data) => (offsets[row], offsets[row + 1], data.len()),
             _ => return Ok(0..0),
         };

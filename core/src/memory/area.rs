@@ -3,10 +3,7 @@
 //! The one module that maps memory. Areas start zeroed, go back to the system when dropped, and
 //! from 4 MiB up ask for huge pages: their first touch runs at memory speed.
 
-#![expect(
-    unsafe_code,
-    reason = "mapping memory is a system call with raw pointers"
-)]
+#![expect(unsafe_code, reason = "mapping memory is a system call with raw pointers")]
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -61,9 +58,7 @@ impl Area {
         } else {
             page_bytes()
         };
-        len.max(1)
-            .checked_next_multiple_of(granule)
-            .unwrap_or(usize::MAX & !(granule - 1))
+        len.max(1).checked_next_multiple_of(granule).unwrap_or(usize::MAX & !(granule - 1))
     }
 
     fn map(mut reservation: Reservation, len: usize) -> Result<Self> {
@@ -73,20 +68,13 @@ impl Area {
                 if len >= HUGE_PAGE_AREA_BYTES {
                     system::advise_huge_pages(start, len);
                 }
-                Ok(Self {
-                    start,
-                    len,
-                    reservation,
-                })
+                Ok(Self { start, len, reservation })
             }
             Err(errno) => {
                 reservation.set_live(0);
-                Err(Error::new(
-                    ErrorKind::MemoryLimit,
-                    "the system has no memory for an area",
-                )
-                .with(Figure::Requested, len)
-                .with_os_error(errno))
+                Err(Error::new(ErrorKind::MemoryLimit, "the system has no memory for an area")
+                    .with(Figure::Requested, len)
+                    .with_os_error(errno))
             }
         }
     }
@@ -131,11 +119,7 @@ impl<T: Pod> Array<T> {
     pub fn try_new(consumer: &Consumer, len: usize) -> Result<Self> {
         const { assert!(align_of::<T>() <= 4096, "pages are aligned to their size") };
         let bytes = len.saturating_mul(size_of::<T>());
-        Ok(Self {
-            area: Area::try_new(consumer, bytes)?,
-            len,
-            values: PhantomData,
-        })
+        Ok(Self { area: Area::try_new(consumer, bytes)?, len, values: PhantomData })
     }
 
     /// What an array of `len` values is charged.
@@ -186,9 +170,7 @@ mod system {
             )
         };
         if start == libc::MAP_FAILED {
-            return Err(std::io::Error::last_os_error()
-                .raw_os_error()
-                .unwrap_or(libc::ENOMEM));
+            return Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::ENOMEM));
         }
         NonNull::new(start.cast()).ok_or(libc::ENOMEM)
     }

@@ -1,9 +1,6 @@
 //! Heap memory that is charged and can become an Arrow buffer.
 
-#![expect(
-    unsafe_code,
-    reason = "aligned heap memory whose owner is shared with Arrow"
-)]
+#![expect(unsafe_code, reason = "aligned heap memory whose owner is shared with Arrow")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::fmt;
@@ -72,31 +69,20 @@ impl Block {
         reservation.set_live(bytes);
         let Some(memory) = Memory::zeroed(len) else {
             reservation.set_live(0);
-            return Err(
-                Error::new(ErrorKind::MemoryLimit, "the heap has no memory for a block")
-                    .with(Figure::Requested, len),
-            );
+            return Err(Error::new(ErrorKind::MemoryLimit, "the heap has no memory for a block")
+                .with(Figure::Requested, len));
         };
-        Ok(Self {
-            memory,
-            reservation,
-        })
+        Ok(Self { memory, reservation })
     }
 
     /// Hands the memory over to be shared with Arrow.
     pub fn into_owner(self, mode: ChargeMode) -> Arc<BlockOwner> {
-        let Self {
-            memory,
-            reservation,
-        } = self;
+        let Self { memory, reservation } = self;
         let charge = match mode {
             ChargeMode::Ledger => Some(reservation.into_export()),
             ChargeMode::Detached => None,
         };
-        Arc::new(BlockOwner {
-            memory,
-            _charge: charge,
-        })
+        Arc::new(BlockOwner { memory, _charge: charge })
     }
 }
 
@@ -129,9 +115,7 @@ impl BlockOwner {
 
 impl fmt::Debug for BlockOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BlockOwner")
-            .field("len", &self.memory.len)
-            .finish_non_exhaustive()
+        f.debug_struct("BlockOwner").field("len", &self.memory.len).finish_non_exhaustive()
     }
 }
 
@@ -141,10 +125,7 @@ impl Memory {
             return None;
         };
         if len == 0 {
-            return Some(Self {
-                start: NonNull::<Aligned>::dangling().cast(),
-                len,
-            });
+            return Some(Self { start: NonNull::<Aligned>::dangling().cast(), len });
         }
         // SAFETY: the layout is not empty.
         let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;

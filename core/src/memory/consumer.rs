@@ -164,9 +164,7 @@ impl Consumer {
             name: self.name(),
             granted: self.granted(),
             live: self.live(),
-            reclaimable: self
-                .spillable()
-                .map_or(0, |spillable| spillable.reclaimable()),
+            reclaimable: self.spillable().map_or(0, |spillable| spillable.reclaimable()),
         }
     }
 }

@@ -68,12 +68,7 @@ impl MemoryLedger {
             peak_granted: AtomicU64::new(0),
             peak_live: AtomicU64::new(0),
         });
-        Self {
-            _handle: Arc::new(Handle {
-                shared: Arc::clone(&shared),
-            }),
-            shared,
-        }
+        Self { _handle: Arc::new(Handle { shared: Arc::clone(&shared) }), shared }
     }
 
     /// An account that counts and never refuses.
@@ -87,9 +82,11 @@ impl MemoryLedger {
     /// `MemoryLimit` if the minimums do not fit or a share (capacity / tasks) would be below one;
     /// `InvalidArgument` for more than 65,536 tasks.
     pub fn admit(&self, count: usize, minimum: u64) -> Result<Vec<TaskMemory>> {
-        let count = u32::try_from(count).ok().filter(|count| *count <= TASKS_MAX).ok_or_else(|| {
-            Error::invalid("at most 65536 tasks are admitted at once").with(Figure::Found, count)
-        })?;
+        let count =
+            u32::try_from(count).ok().filter(|count| *count <= TASKS_MAX).ok_or_else(|| {
+                Error::invalid("at most 65536 tasks are admitted at once")
+                    .with(Figure::Found, count)
+            })?;
         let mut inner = self.shared.lock();
         inner.collect_returned(&self.shared);
         let admitted = inner.state.admit(count, minimum)?;
@@ -144,10 +141,7 @@ impl MemoryLedger {
 
     /// What every consumer holds, for explanations.
     pub fn holders(&self) -> Vec<HolderReport> {
-        self.tasks()
-            .iter()
-            .flat_map(|task| task.holders())
-            .collect()
+        self.tasks().iter().flat_map(|task| task.holders()).collect()
     }
 
     pub(super) fn tasks(&self) -> Vec<Arc<TaskShared>> {
@@ -269,8 +263,7 @@ impl Inner {
 
     fn forget_finished(&mut self) {
         let state = &self.state;
-        self.tasks
-            .retain(|task| !task.has_ended() || state.granted_to(task.id()) > 0);
+        self.tasks.retain(|task| !task.has_ended() || state.granted_to(task.id()) > 0);
     }
 }
 

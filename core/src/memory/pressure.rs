@@ -55,20 +55,16 @@ pub(super) fn reserve(requester: &Consumer, mut shortfall: Shortfall) -> Result<
 
 /// Asks consumers of any task until `bytes` came back.
 pub(super) fn reclaim(ledger: &MemoryLedger, bytes: u64) -> u64 {
-    let mut candidates: Vec<Consumer> = ledger
-        .tasks()
-        .iter()
-        .flat_map(|task| task.consumers())
-        .collect();
+    let mut candidates: Vec<Consumer> =
+        ledger.tasks().iter().flat_map(|task| task.consumers()).collect();
     let mut freed = 0;
     while freed < bytes {
         let Some((place, _)) = pick(&candidates, bytes - freed) else {
             break;
         };
         let chosen = candidates.swap_remove(place);
-        if let Some(Reclaimed::Freed(more)) = chosen
-            .spillable()
-            .map(|spillable| spillable.reclaim(bytes - freed))
+        if let Some(Reclaimed::Freed(more)) =
+            chosen.spillable().map(|spillable| spillable.reclaim(bytes - freed))
         {
             freed += more;
         }
@@ -80,16 +76,9 @@ pub(super) fn reclaim(ledger: &MemoryLedger, bytes: u64) -> u64 {
 fn pick(candidates: &[Consumer], missing: u64) -> Option<(usize, u64)> {
     let sizes = candidates
         .iter()
-        .map(|consumer| {
-            consumer
-                .spillable()
-                .map_or(0, |spillable| spillable.reclaimable())
-        })
+        .map(|consumer| consumer.spillable().map_or(0, |spillable| spillable.reclaimable()))
         .enumerate()
         .filter(|(_, size)| *size > 0);
-    let covering = sizes
-        .clone()
-        .filter(|(_, size)| *size >= missing)
-        .min_by_key(|(_, size)| *size);
+    let covering = sizes.clone().filter(|(_, size)| *size >= missing).min_by_key(|(_, size)| *size);
     covering.or_else(|| sizes.max_by_key(|(_, size)| *size))
 }

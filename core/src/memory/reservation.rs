@@ -12,11 +12,7 @@ pub struct Reservation {
 
 impl Reservation {
     pub(super) const fn new(consumer: Consumer, granted: u64) -> Self {
-        Self {
-            consumer,
-            granted,
-            live: 0,
-        }
+        Self { consumer, granted, live: 0 }
     }
 
     /// Says how many of the granted bytes are really allocated. Call it with more just before
@@ -64,15 +60,8 @@ impl Reservation {
 
     /// Hands the bytes to a buffer that outlives its consumer; the charge stays with the task.
     pub(super) fn into_export(mut self) -> Export {
-        let (granted, live) = (
-            std::mem::take(&mut self.granted),
-            std::mem::take(&mut self.live),
-        );
-        Export {
-            task: self.consumer.export(granted, live),
-            granted,
-            live,
-        }
+        let (granted, live) = (std::mem::take(&mut self.granted), std::mem::take(&mut self.live));
+        Export { task: self.consumer.export(granted, live), granted, live }
     }
 }
 

@@ -54,13 +54,10 @@ pub struct Shortfall {
 
 impl From<Shortfall> for Error {
     fn from(shortfall: Shortfall) -> Self {
-        Self::new(
-            ErrorKind::MemoryLimit,
-            "the memory budget does not hold this request",
-        )
-        .with(Figure::Requested, shortfall.requested)
-        .with(Figure::Available, shortfall.available)
-        .with(Figure::Budget, shortfall.capacity)
+        Self::new(ErrorKind::MemoryLimit, "the memory budget does not hold this request")
+            .with(Figure::Requested, shortfall.requested)
+            .with(Figure::Available, shortfall.available)
+            .with(Figure::Budget, shortfall.capacity)
     }
 }
 
@@ -190,20 +187,10 @@ impl LedgerState {
         if patience == Patience::UnderHalfShare && slot.granted < share / 2 && may_come {
             let token = WaitToken(self.next_token);
             self.next_token += 1;
-            self.waiters.push_back(Waiter {
-                token,
-                task,
-                bytes,
-                since: now,
-                granted: false,
-            });
+            self.waiters.push_back(Waiter { token, task, bytes, since: now, granted: false });
             return Acquire::Wait(token);
         }
-        Acquire::Refused(Shortfall {
-            requested: bytes,
-            available,
-            capacity: self.capacity,
-        })
+        Acquire::Refused(Shortfall { requested: bytes, available, capacity: self.capacity })
     }
 
     /// Takes `bytes` back from `task` and serves waiting requests.
@@ -226,9 +213,7 @@ impl LedgerState {
             self.waiters.remove(place);
             WaitStatus::Granted
         } else {
-            WaitStatus::Waiting {
-                since: waiter.since,
-            }
+            WaitStatus::Waiting { since: waiter.since }
         }
     }
 
@@ -284,12 +269,7 @@ impl LedgerState {
 
     /// Bytes held by buffers of tasks that have ended.
     pub fn exported(&self) -> u64 {
-        self.tasks
-            .iter()
-            .flatten()
-            .filter(|slot| slot.ended)
-            .map(|slot| slot.granted)
-            .sum()
+        self.tasks.iter().flatten().filter(|slot| slot.ended).map(|slot| slot.granted).sum()
     }
 
     /// Bytes granted to one task.
@@ -299,9 +279,7 @@ impl LedgerState {
 
     fn available(&self, slot: TaskSlot) -> u64 {
         let others = self.committed - slot.committed();
-        self.share()
-            .min(self.capacity - others)
-            .saturating_sub(slot.granted)
+        self.share().min(self.capacity - others).saturating_sub(slot.granted)
     }
 
     fn serve(&mut self) {
@@ -331,18 +309,12 @@ impl LedgerState {
             let before = slot.committed();
             change(slot);
             self.committed = self.committed - before + slot.committed();
-            debug_assert!(
-                self.committed <= self.capacity,
-                "promised more than there is"
-            );
+            debug_assert!(self.committed <= self.capacity, "promised more than there is");
         }
     }
 
     fn retire(&mut self, task: TaskId) {
-        if self
-            .slot(task)
-            .is_some_and(|slot| slot.ended && slot.granted == 0)
-        {
+        if self.slot(task).is_some_and(|slot| slot.ended && slot.granted == 0) {
             self.tasks[task.0] = None;
         }
     }
@@ -363,18 +335,9 @@ mod tests {
         let mut state = LedgerState::new(100);
         let first = admit(&mut state, 30);
         let second = admit(&mut state, 30);
-        assert_eq!(
-            state.acquire(first, 50, NOW, Patience::Never),
-            Acquire::Granted
-        );
-        assert!(matches!(
-            state.acquire(first, 1, NOW, Patience::Never),
-            Acquire::Refused(_)
-        ));
-        assert_eq!(
-            state.acquire(second, 50, NOW, Patience::Never),
-            Acquire::Granted
-        );
+        assert_eq!(state.acquire(first, 50, NOW, Patience::Never), Acquire::Granted);
+        assert!(matches!(state.acquire(first, 1, NOW, Patience::Never), Acquire::Refused(_)));
+        assert_eq!(state.acquire(second, 50, NOW, Patience::Never), Acquire::Granted);
         assert_eq!(state.granted(), 100);
         assert!(state.admit(1, 1).is_err());
     }
@@ -404,16 +367,10 @@ mod tests {
         let mut state = LedgerState::new(100);
         let first = admit(&mut state, 0);
         let second = admit(&mut state, 0);
-        assert_eq!(
-            state.acquire(first, 40, NOW, Patience::Never),
-            Acquire::Granted
-        );
+        assert_eq!(state.acquire(first, 40, NOW, Patience::Never), Acquire::Granted);
         state.end(first);
         assert_eq!(state.exported(), 40);
-        assert_eq!(
-            state.acquire(second, 60, NOW, Patience::Never),
-            Acquire::Granted
-        );
+        assert_eq!(state.acquire(second, 60, NOW, Patience::Never), Acquire::Granted);
         state.release(first, 40);
         assert_eq!((state.exported(), state.granted()), (0, 60));
     }
@@ -422,10 +379,7 @@ mod tests {
     fn waits_under_half_a_share_and_is_served_in_order() {
         let mut state = LedgerState::new(100);
         let first = admit(&mut state, 0);
-        assert_eq!(
-            state.acquire(first, 100, NOW, Patience::Never),
-            Acquire::Granted
-        );
+        assert_eq!(state.acquire(first, 100, NOW, Patience::Never), Acquire::Granted);
         let second = admit(&mut state, 0);
         let Acquire::Wait(token) = state.acquire(second, 20, Tick(7), Patience::UnderHalfShare)
         else {

@@ -33,9 +33,7 @@ pub(super) struct TaskShared {
 
 impl TaskMemory {
     pub(super) fn new(shared: Arc<TaskShared>) -> Self {
-        Self {
-            handle: Arc::new(TaskHandle { shared }),
-        }
+        Self { handle: Arc::new(TaskHandle { shared }) }
     }
 
     /// A new holder of memory in this task.
@@ -65,9 +63,7 @@ impl TaskMemory {
 
 impl fmt::Debug for TaskMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TaskMemory")
-            .field("granted", &self.granted())
-            .finish_non_exhaustive()
+        f.debug_struct("TaskMemory").field("granted", &self.granted()).finish_non_exhaustive()
     }
 }
 
@@ -127,15 +123,8 @@ impl TaskShared {
 
     /// The consumers that are still there. Allocates: not called while a spill runs.
     pub(super) fn consumers(&self) -> Vec<Consumer> {
-        let consumers = self
-            .consumers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        consumers
-            .iter()
-            .filter_map(Weak::upgrade)
-            .map(Consumer::from_shared)
-            .collect()
+        let consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
+        consumers.iter().filter_map(Weak::upgrade).map(Consumer::from_shared).collect()
     }
 
     pub(super) fn holders(&self) -> Vec<HolderReport> {
@@ -143,10 +132,7 @@ impl TaskShared {
     }
 
     fn register(&self, consumer: &Consumer) {
-        let mut consumers = self
-            .consumers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
         consumers.retain(|weak| weak.strong_count() > 0);
         consumers.push(consumer.downgrade());
     }

@@ -27,10 +27,7 @@ impl<T> Vector<T> {
             reservation.set_live(0);
             return Err(no_heap(Self::bytes_for(capacity)));
         }
-        Ok(Self {
-            values,
-            reservation,
-        })
+        Ok(Self { values, reservation })
     }
 
     /// What room for `capacity` values is charged.

@@ -155,9 +155,7 @@ fn ints<T: ArrowPrimitiveType>(
     out: &mut [u32],
     int: impl Fn(T::Native) -> i32,
 ) {
-    primitives::<T>(array, start, out, |value, seed| {
-        hash_u32(int(value).cast_unsigned(), seed)
-    });
+    primitives::<T>(array, start, out, |value, seed| hash_u32(int(value).cast_unsigned(), seed));
 }
 
 #[inline]
@@ -167,9 +165,7 @@ fn longs<T: ArrowPrimitiveType>(
     out: &mut [u32],
     long: impl Fn(T::Native) -> i64,
 ) {
-    primitives::<T>(array, start, out, |value, seed| {
-        hash_u64(long(value).cast_unsigned(), seed)
-    });
+    primitives::<T>(array, start, out, |value, seed| hash_u64(long(value).cast_unsigned(), seed));
 }
 
 #[inline]
@@ -190,9 +186,7 @@ fn primitives<T: ArrowPrimitiveType>(
 fn booleans(array: &dyn Array, start: usize, out: &mut [u32]) {
     let array = array.as_boolean();
     let values = array.values();
-    fold_rows(array.nulls(), start, out, |row, seed| {
-        hash_u32(u32::from(values.value(row)), seed)
-    });
+    fold_rows(array.nulls(), start, out, |row, seed| hash_u32(u32::from(values.value(row)), seed));
 }
 
 fn bytes<T: ByteArrayType>(array: &dyn Array, start: usize, out: &mut [u32])
@@ -203,34 +197,23 @@ where
     let offsets = array.value_offsets();
     let data = array.value_data();
     fold_rows(array.nulls(), start, out, |row, seed| {
-        hash_bytes(
-            &data[offsets[row].as_usize()..offsets[row + 1].as_usize()],
-            seed,
-        )
+        hash_bytes(&data[offsets[row].as_usize()..offsets[row + 1].as_usize()], seed)
     });
 }
 
 fn fixed_size_bytes(array: &dyn Array, start: usize, out: &mut [u32]) {
     let array = array.as_fixed_size_binary();
-    fold_rows(array.nulls(), start, out, |row, seed| {
-        hash_bytes(array.value(row), seed)
-    });
+    fold_rows(array.nulls(), start, out, |row, seed| hash_bytes(array.value(row), seed));
 }
 
 #[inline]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "days beyond Spark's 32 bits wrap, documented"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "days beyond Spark's 32 bits wrap, documented")]
 fn days_of_millis(millis: i64) -> i32 {
     millis.div_euclid(86_400_000) as i32
 }
 
 #[inline]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "18 digits fit; what does not fit wraps"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "18 digits fit; what does not fit wraps")]
 fn low_long(value: i128) -> i64 {
     value as i64
 }

@@ -31,11 +31,7 @@ pub(super) fn fold_valid<T: Copy>(
             _ => {
                 for (row, (running, value)) in out.iter_mut().zip(values).enumerate() {
                     let hashed = hash(*value, *running);
-                    *running = if valid >> row & 1 == 1 {
-                        hashed
-                    } else {
-                        *running
-                    };
+                    *running = if valid >> row & 1 == 1 { hashed } else { *running };
                 }
             }
         }

@@ -21,10 +21,7 @@ pub(super) const fn hash_u64(value: u64, seed: u32) -> u32 {
 
 /// Hashes bytes, of which Spark counts the length in 32 bits.
 #[inline]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the hash takes the length modulo 2^32"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the hash takes the length modulo 2^32")]
 pub(super) fn hash_bytes(bytes: &[u8], seed: u32) -> u32 {
     let mut hash = seed;
     let (words, rest) = bytes.as_chunks::<4>();
@@ -39,14 +36,8 @@ pub(super) fn hash_bytes(bytes: &[u8], seed: u32) -> u32 {
 
 #[inline]
 const fn mix(hash: u32, word: u32) -> u32 {
-    let word = word
-        .wrapping_mul(0xcc9e_2d51)
-        .rotate_left(15)
-        .wrapping_mul(0x1b87_3593);
-    (hash ^ word)
-        .rotate_left(13)
-        .wrapping_mul(5)
-        .wrapping_add(0xe654_6b64)
+    let word = word.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593);
+    (hash ^ word).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64)
 }
 
 #[inline]

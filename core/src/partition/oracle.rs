@@ -57,9 +57,7 @@ fn hash_unsafe_bytes(bytes: &[u8], seed: i32) -> i32 {
     let aligned = bytes.len() - bytes.len() % 4;
     let mut h1 = seed;
     for at in (0..aligned).step_by(4) {
-        let word = (0..4)
-            .map(|i| u32::from(bytes[at + i]) << (8 * i))
-            .sum::<u32>();
+        let word = (0..4).map(|i| u32::from(bytes[at + i]) << (8 * i)).sum::<u32>();
         h1 = mix_h1(h1, mix_k1(word.cast_signed()));
     }
     for byte in &bytes[aligned..] {
@@ -76,8 +74,7 @@ fn mix_k1(k1: i32) -> i32 {
 
 fn mix_h1(h1: i32, k1: i32) -> i32 {
     let h1 = (h1 ^ k1).rotate_left(13);
-    h1.wrapping_mul(5)
-        .wrapping_add(0xe654_6b64_u32.cast_signed())
+    h1.wrapping_mul(5).wrapping_add(0xe654_6b64_u32.cast_signed())
 }
 
 fn fmix(h1: i32, length: i32) -> i32 {
@@ -87,10 +84,7 @@ fn fmix(h1: i32, length: i32) -> i32 {
     shift(h1, 16)
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the documented wrapping of wide values"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the documented wrapping of wide values")]
 fn value_of(column: &ArrayRef, row: usize) -> Value {
     let data_type = column.data_type();
     match data_type {
@@ -181,10 +175,7 @@ fn temporal(column: &ArrayRef, row: usize) -> Value {
         DataType::Interval(IntervalUnit::MonthDayNano) => {
             let value = native::<IntervalMonthDayNanoType>(column, row);
             let micros = value.nanoseconds / 1_000;
-            return Value::Calendar {
-                months: value.months,
-                micros,
-            };
+            return Value::Calendar { months: value.months, micros };
         }
         other => panic!("no rule for {other}"),
     })

@@ -56,37 +56,25 @@ impl Reciprocal {
         debug_assert!(divisor > 1, "one has no reciprocal in 64 bits of fraction");
         debug_assert!(divisor <= 1 << 31, "exact up to 2^31");
         let wide = u64::from(divisor);
-        Self {
-            divisor,
-            lift: (1u64 << 31).div_ceil(wide) * wide,
-            inverse: u64::MAX / wide + 1,
-        }
+        Self { divisor, lift: (1u64 << 31).div_ceil(wide) * wide, inverse: u64::MAX / wide + 1 }
     }
 
     #[inline]
     fn pmod(self, hash: u32) -> u32 {
-        let lifted = self
-            .lift
-            .wrapping_add(i64::from(hash.cast_signed()).cast_unsigned());
+        let lifted = self.lift.wrapping_add(i64::from(hash.cast_signed()).cast_unsigned());
         let fraction = self.inverse.wrapping_mul(lifted);
         let product = u128::from(fraction) * u128::from(self.divisor);
         truncate_wide(product >> 64)
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a remainder is below its 32-bit divisor"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "a remainder is below its 32-bit divisor")]
 const fn truncate(remainder: u64) -> u32 {
     remainder as u32
 }
 
 #[inline]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a remainder is below its 32-bit divisor"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "a remainder is below its 32-bit divisor")]
 const fn truncate_wide(remainder: u128) -> u32 {
     remainder as u32
 }

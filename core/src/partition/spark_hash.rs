@@ -47,17 +47,13 @@ impl SparkHash {
     /// `Unsupported` for a type that cannot be hashed.
     pub fn try_new(schema: &Schema, columns: &[usize]) -> Result<Self> {
         if columns.is_empty() {
-            return Err(Error::invalid(
-                "hash partitioning needs at least one column",
-            ));
+            return Err(Error::invalid("hash partitioning needs at least one column"));
         }
         let resolve = |&index: &usize| {
             let Some(field) = schema.fields().get(index) else {
-                return Err(
-                    Error::invalid("a hash column must be an index into the schema")
-                        .with(Figure::Column, index)
-                        .with(Figure::Length, schema.fields().len()),
-                );
+                return Err(Error::invalid("a hash column must be an index into the schema")
+                    .with(Figure::Column, index)
+                    .with(Figure::Length, schema.fields().len()));
             };
             let kernel = kernel_of(field.data_type()).ok_or_else(|| {
                 const MESSAGE: &str = "rows cannot be placed by a hash of this column; \
@@ -68,9 +64,7 @@ impl SparkHash {
             })?;
             Ok((index, kernel))
         };
-        Ok(Self {
-            columns: columns.iter().map(resolve).collect::<Result<_>>()?,
-        })
+        Ok(Self { columns: columns.iter().map(resolve).collect::<Result<_>>()? })
     }
 
     /// Writes the hash of rows `start..start + out.len()` of a batch with these columns; Spark's

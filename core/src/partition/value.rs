@@ -8,21 +8,13 @@ use crate::cast::to_usize;
 /// Both zeros hash as the integer zero, and every NaN as Java's one.
 #[inline]
 pub(super) fn hash_f32(value: f32, seed: u32) -> u32 {
-    let bits = if value.is_nan() {
-        0x7fc0_0000
-    } else {
-        value.to_bits()
-    };
+    let bits = if value.is_nan() { 0x7fc0_0000 } else { value.to_bits() };
     hash_u32(if value == 0.0 { 0 } else { bits }, seed)
 }
 
 #[inline]
 pub(super) fn hash_f64(value: f64, seed: u32) -> u32 {
-    let bits = if value.is_nan() {
-        0x7ff8_0000_0000_0000
-    } else {
-        value.to_bits()
-    };
+    let bits = if value.is_nan() { 0x7ff8_0000_0000_0000 } else { value.to_bits() };
     hash_u64(if value == 0.0 { 0 } else { bits }, seed)
 }
 
@@ -48,8 +40,5 @@ pub(super) fn hash_unscaled_wide(value: i256, seed: u32) -> u32 {
 /// rows, leaves them out (its interpreter, which does not, takes them in).
 #[inline]
 pub(super) fn hash_calendar(months: i32, micros: i64, seed: u32) -> u32 {
-    hash_u32(
-        months.cast_unsigned(),
-        hash_u64(micros.cast_unsigned(), seed),
-    )
+    hash_u32(months.cast_unsigned(), hash_u64(micros.cast_unsigned(), seed))
 }

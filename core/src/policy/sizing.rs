@@ -63,28 +63,18 @@ pub fn minimum_sizing(layout: &Layout, codec: Codec) -> Sizing {
     {
         rows /= 2;
     }
-    complete(
-        layout,
-        codec,
-        staging_size(layout, rows, 0),
-        BLOCK_BYTES.0,
-        WRITE_BYTES.0,
-    )
+    complete(layout, codec, staging_size(layout, rows, 0), BLOCK_BYTES.0, WRITE_BYTES.0)
 }
 
 fn staging_size(layout: &Layout, rows: usize, share: u64) -> StagingSize {
     let variable = layout.variable_nodes();
     if variable == 0 {
-        return StagingSize {
-            rows,
-            data_bytes: 0,
-        };
+        return StagingSize { rows, data_bytes: 0 };
     }
     // Long values fill the data before the rows: give it a part of the share in any case.
     let expected = rows.saturating_mul(variable * DATA_BYTES_EXPECTED);
-    let part = usize::try_from(share / 4)
-        .unwrap_or(usize::MAX)
-        .min(CHUNK_ROWS_MAX * DATA_BYTES_EXPECTED);
+    let part =
+        usize::try_from(share / 4).unwrap_or(usize::MAX).min(CHUNK_ROWS_MAX * DATA_BYTES_EXPECTED);
     let data_bytes = expected.max(part).clamp(DATA_BYTES_MIN, DATA_BYTES_MAX);
     StagingSize { rows, data_bytes }
 }
@@ -98,17 +88,11 @@ fn complete(
 ) -> Sizing {
     let block_bytes_max = BlockEncoder::block_bytes_max(layout, codec, block_bytes);
     let write_bytes = write_bytes.max(block_bytes_max.next_multiple_of(4096));
-    Sizing {
-        staging,
-        block_bytes,
-        write_bytes,
-    }
+    Sizing { staging, block_bytes, write_bytes }
 }
 
 /// A part of the budget as a power of two within bounds.
 fn portion(budget: u64, parts: u64, (least, most): (usize, usize)) -> usize {
-    let part = usize::try_from(budget / parts)
-        .unwrap_or(usize::MAX)
-        .clamp(least, most);
+    let part = usize::try_from(budget / parts).unwrap_or(usize::MAX).clamp(least, most);
     1 << part.ilog2()
 }

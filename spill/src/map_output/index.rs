@@ -69,12 +69,10 @@ impl IndexHeader {
     pub(crate) fn read(out: &Arc<OutputDir>, file: &StoreFile, map: MapId) -> Result<Self> {
         let header = read_header(out.store(), file)?;
         if header.map != map {
-            return Err(
-                Error::corrupt("an index is of another map than its name says")
-                    .with(Figure::Expected, map.0)
-                    .with(Figure::Found, header.map.0)
-                    .at(file.place()),
-            );
+            return Err(Error::corrupt("an index is of another map than its name says")
+                .with(Figure::Expected, map.0)
+                .with(Figure::Found, header.map.0)
+                .at(file.place()));
         }
         Ok(header)
     }
@@ -107,31 +105,21 @@ impl IndexHeader {
 
     fn decode(bytes: &[u8; INDEX_HEADER_BYTES]) -> Result<Self> {
         use index_offset as at;
-        let u32_at = |offset: usize| {
-            bytes[offset..offset + 4]
-                .try_into()
-                .map_or(0, u32::from_le_bytes)
-        };
-        let u64_at = |offset: usize| {
-            bytes[offset..offset + 8]
-                .try_into()
-                .map_or(0, u64::from_le_bytes)
-        };
+        let u32_at =
+            |offset: usize| bytes[offset..offset + 4].try_into().map_or(0, u32::from_le_bytes);
+        let u64_at =
+            |offset: usize| bytes[offset..offset + 8].try_into().map_or(0, u64::from_le_bytes);
         if u32_at(at::MAGIC) != INDEX_MAGIC {
             return Err(Error::corrupt("this is not an index"));
         }
         if u32_at(at::VERSION) != INDEX_VERSION {
-            return Err(
-                Error::new(ErrorKind::Unsupported, "an index of a newer format version")
-                    .with(Figure::Found, u32_at(at::VERSION)),
-            );
+            return Err(Error::new(ErrorKind::Unsupported, "an index of a newer format version")
+                .with(Figure::Found, u32_at(at::VERSION)));
         }
         let partitions = u32_at(at::PARTITIONS);
         if partitions == 0 || partitions > PARTITIONS_MAX {
-            return Err(
-                Error::corrupt("an index has an impossible number of partitions")
-                    .with(Figure::Found, partitions),
-            );
+            return Err(Error::corrupt("an index has an impossible number of partitions")
+                .with(Figure::Found, partitions));
         }
         let name = bytes[at::NAME..at::RESERVED].get(..u32_at(at::NAME_BYTES) as usize);
         let (map, attempt) = (MapId(u64_at(at::MAP)), AttemptId(u64_at(at::ATTEMPT)));
@@ -180,11 +168,7 @@ pub(crate) fn read_index(
     let store = out.store();
     let mut position = INDEX_HEADER_BYTES as u64;
     let mut crc = crc32c::crc32c(&header.encode());
-    let PartitionArrays {
-        offsets,
-        rows,
-        crcs,
-    } = arrays;
+    let PartitionArrays { offsets, rows, crcs } = arrays;
     for part in [as_bytes(offsets), as_bytes(rows), as_bytes(crcs)] {
         read_exact_at(store, file, part, position)?;
         position += part.len() as u64;
@@ -198,9 +182,7 @@ pub(crate) fn read_index(
     // A checksum is not trust: another process wrote this.
     let rising = offsets.windows(2).all(|pair| pair[0] <= pair[1]);
     let ends = offsets.first() == Some(&0) && offsets.last() == Some(&header.data_bytes);
-    let rows = rows
-        .iter()
-        .try_fold(0u64, |sum, &rows| sum.checked_add(rows));
+    let rows = rows.iter().try_fold(0u64, |sum, &rows| sum.checked_add(rows));
     if !rising || !ends || rows != Some(header.rows) {
         return Err(Error::corrupt("an index contradicts itself").at(file.place()));
     }
@@ -224,12 +206,10 @@ fn read_header(store: &dyn Store, file: &StoreFile) -> Result<IndexHeader> {
     // Fields that decoding does not keep must be what encoding would write.
     let found = store.len(file)?;
     if header.encode() != bytes || found != header.file_bytes() {
-        return Err(
-            Error::corrupt("an index does not have the length or header it should have")
-                .with(Figure::Expected, header.file_bytes())
-                .with(Figure::Found, found)
-                .at(file.place()),
-        );
+        return Err(Error::corrupt("an index does not have the length or header it should have")
+            .with(Figure::Expected, header.file_bytes())
+            .with(Figure::Found, found)
+            .at(file.place()));
     }
     Ok(header)
 }

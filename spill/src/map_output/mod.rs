@@ -77,12 +77,7 @@ impl MapOutput {
         header: IndexHeader,
         arrays: PartitionArrays,
     ) -> Self {
-        let parts = Shared {
-            layout,
-            header,
-            arrays,
-            data,
-        };
+        let parts = Shared { layout, header, arrays, data };
         let filled = slot.0.set(parts).is_ok();
         debug_assert!(filled, "a slot is filled once");
         Self { slot }
@@ -115,32 +110,17 @@ impl MapOutput {
 
     /// Rows of a partition; 0 for one that does not exist.
     pub fn rows(&self, partition: u32) -> u64 {
-        self.slot
-            .parts()
-            .arrays
-            .rows
-            .get(partition as usize)
-            .copied()
-            .unwrap_or(0)
+        self.slot.parts().arrays.rows.get(partition as usize).copied().unwrap_or(0)
     }
 
     /// Stored bytes of a partition; 0 for one that does not exist.
     pub fn bytes(&self, partition: u32) -> u64 {
-        self.slot
-            .parts()
-            .range(partition)
-            .map_or(0, |(start, end)| end - start)
+        self.slot.parts().range(partition).map_or(0, |(start, end)| end - start)
     }
 
     /// CRC-32C of a partition's stored bytes; 0 for one that does not exist.
     pub fn checksum(&self, partition: u32) -> u32 {
-        self.slot
-            .parts()
-            .arrays
-            .crcs
-            .get(partition as usize)
-            .copied()
-            .unwrap_or(0)
+        self.slot.parts().arrays.crcs.get(partition as usize).copied().unwrap_or(0)
     }
 
     /// Rows of all partitions.
@@ -197,9 +177,7 @@ impl OutputSlot {
 
 impl fmt::Debug for OutputSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("OutputSlot")
-            .field(&self.0.get().is_some())
-            .finish()
+        f.debug_tuple("OutputSlot").field(&self.0.get().is_some()).finish()
     }
 }
 
@@ -233,16 +211,11 @@ pub(crate) fn open_data(out: &Arc<OutputDir>, header: &IndexHeader) -> Result<Da
     let file = open_part(out, &header.data_name)?;
     let found = out.store().len(&file)?;
     if found != header.data_bytes {
-        return Err(
-            Error::corrupt("a data file does not have the length its index names")
-                .with(Figure::Map, header.map.0)
-                .with(Figure::Expected, header.data_bytes)
-                .with(Figure::Found, found)
-                .at(file.place()),
-        );
+        return Err(Error::corrupt("a data file does not have the length its index names")
+            .with(Figure::Map, header.map.0)
+            .with(Figure::Expected, header.data_bytes)
+            .with(Figure::Found, found)
+            .at(file.place()));
     }
-    Ok(DataFile {
-        out: Arc::clone(out),
-        file,
-    })
+    Ok(DataFile { out: Arc::clone(out), file })
 }

@@ -44,9 +44,7 @@ pub(crate) fn publish_schema(out: &Arc<OutputDir>, fingerprint: u64, encoded: &[
     if out.exists(&name)? {
         return Ok(());
     }
-    let len = u32::try_from(encoded.len())
-        .ok()
-        .filter(|len| u64::from(*len) <= SCHEMA_BYTES_MAX);
+    let len = u32::try_from(encoded.len()).ok().filter(|len| u64::from(*len) <= SCHEMA_BYTES_MAX);
     let len = len.ok_or_else(|| TOO_LONG.with(Figure::Length, encoded.len()))?;
     let mut header = [0; SCHEMA_HEADER_BYTES];
     header[at::MAGIC..at::VERSION].copy_from_slice(&SCHEMA_MAGIC.to_le_bytes());
@@ -71,21 +69,15 @@ pub(crate) fn read_schema(
     let file = open_part(out, &name)?;
     let mut header = [0; SCHEMA_HEADER_BYTES];
     read_exact_at(out.store(), &file, &mut header, 0)?;
-    let word = |field: usize| {
-        header[field..field + 4]
-            .try_into()
-            .map_or(0, u32::from_le_bytes)
-    };
+    let word = |field: usize| header[field..field + 4].try_into().map_or(0, u32::from_le_bytes);
     let damaged = || Error::corrupt("a schema file is damaged").at(file.place());
     if word(at::MAGIC) != SCHEMA_MAGIC {
         return Err(damaged());
     }
     if word(at::VERSION) != SCHEMA_VERSION {
-        return Err(
-            Error::new(ErrorKind::Unsupported, "a schema of a newer format version")
-                .with(Figure::Found, word(at::VERSION))
-                .at(file.place()),
-        );
+        return Err(Error::new(ErrorKind::Unsupported, "a schema of a newer format version")
+            .with(Figure::Found, word(at::VERSION))
+            .at(file.place()));
     }
     let len = u64::from(word(at::LENGTH));
     if len > SCHEMA_BYTES_MAX || out.store().len(&file)? != SCHEMA_HEADER_BYTES as u64 + len {
@@ -103,10 +95,8 @@ pub(crate) fn read_schema(
         .and_then(|schema| Layout::try_new(Arc::new(schema)))
         .map_err(|error| error.at(file.place()))?;
     if layout.fingerprint() != fingerprint {
-        return Err(
-            Error::corrupt("a schema file does not have the fingerprint of its name")
-                .at(file.place()),
-        );
+        return Err(Error::corrupt("a schema file does not have the fingerprint of its name")
+            .at(file.place()));
     }
     Ok(layout)
 }

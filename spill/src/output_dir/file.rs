@@ -8,9 +8,7 @@ use bywash_core::{Error, ErrorKind, Figure, Result};
 
 use super::publish::{Outcome, PublishWay, verified};
 use super::{OutputDir, SyncPolicy, Writing};
-use crate::store::{
-    Name, Publish, StoreFile, create_new_or_nothing, read_exact_at, write_all_at,
-};
+use crate::store::{Name, Publish, StoreFile, create_new_or_nothing, read_exact_at, write_all_at};
 
 /// A file that is written, published under its name and kept, or leaves nothing.
 ///
@@ -40,19 +38,10 @@ enum State {
 impl OutputFile {
     pub(super) fn create(out: &Arc<OutputDir>) -> Result<Self> {
         let writing = out.writing()?;
-        writing
-            .quota
-            .check_room(FULL)
-            .map_err(|error| error.at(out.path()))?;
+        writing.quota.check_room(FULL).map_err(|error| error.at(out.path()))?;
         let (file, temporary) = create_file(out, writing)?;
         let out = Arc::clone(out);
-        Ok(Self {
-            out,
-            file,
-            temporary,
-            state: State::Unpublished,
-            reserved: 0,
-        })
+        Ok(Self { out, file, temporary, state: State::Unpublished, reserved: 0 })
     }
 
     /// Writes all of `bytes` at `offset`, after reserving quota for what makes the file longer.
@@ -61,17 +50,13 @@ impl OutputFile {
     /// `Quota` before anything is written; `NoSpace` or `Io` from the system, when part of the
     /// bytes may have been written.
     pub fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
-        let end = u64::try_from(bytes.len())
-            .ok()
-            .and_then(|len| offset.checked_add(len));
+        let end = u64::try_from(bytes.len()).ok().and_then(|len| offset.checked_add(len));
         let end = end.ok_or_else(|| {
             Error::invalid("a file offset is at most 2^64 - 1").with(Figure::Offset, offset)
         })?;
         if let Some(more) = end.checked_sub(self.reserved).filter(|more| *more > 0) {
             let quota = &self.out.writing()?.quota;
-            quota
-                .reserve(more, FULL)
-                .map_err(|error| error.at(self.out.path()))?;
+            quota.reserve(more, FULL).map_err(|error| error.at(self.out.path()))?;
             self.reserved = end;
         }
         write_all_at(&*self.out.store, &self.file, bytes, offset)
@@ -159,11 +144,9 @@ impl OutputFile {
             && let (Some(temporary), Some(writing)) = (&self.temporary, &self.out.writing)
         {
             let gone = match writing.way {
-                PublishWay::HardLink => self
-                    .out
-                    .store
-                    .remove(writing.session.dir(), temporary)
-                    .is_ok(),
+                PublishWay::HardLink => {
+                    self.out.store.remove(writing.session.dir(), temporary).is_ok()
+                }
                 _ => true,
             };
             // A failure is no reason to take a whole file back; it is tried again at the end.
@@ -221,8 +204,6 @@ fn create_file(out: &OutputDir, writing: &Writing) -> Result<(StoreFile, Option<
 }
 
 const FULL: &str = "the quota of the output directory is used up; raise it";
-const PUBLISHED: Error = Error::new(
-    ErrorKind::InvalidState,
-    "a file is published once; write another one",
-);
+const PUBLISHED: Error =
+    Error::new(ErrorKind::InvalidState, "a file is published once; write another one");
 const NAME_TAKEN: Error = Error::internal("a file of this session has the name of its next one");

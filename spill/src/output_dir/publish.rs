@@ -94,10 +94,7 @@ mod tests {
     #[test]
     fn a_taken_name_that_cannot_be_looked_up_is_in_doubt() {
         let taken = || Ok(Publish::AlreadyExists);
-        assert!(matches!(
-            verified(taken(), || Err(FAILED)),
-            Outcome::InDoubt(_)
-        ));
+        assert!(matches!(verified(taken(), || Err(FAILED)), Outcome::InDoubt(_)));
         assert!(matches!(
             verified(taken(), || Ok(false)),
             Outcome::Known(Ok(Publish::AlreadyExists))
@@ -106,13 +103,7 @@ mod tests {
             let ours = verified(reported, || Ok(true));
             assert!(matches!(ours, Outcome::Known(Ok(Publish::Done))));
         }
-        assert!(matches!(
-            verified(Err(FAILED), || Ok(false)),
-            Outcome::Known(Err(_))
-        ));
-        assert!(matches!(
-            verified(Err(FAILED), || Err(FAILED)),
-            Outcome::InDoubt(_)
-        ));
+        assert!(matches!(verified(Err(FAILED), || Ok(false)), Outcome::Known(Err(_))));
+        assert!(matches!(verified(Err(FAILED), || Err(FAILED)), Outcome::InDoubt(_)));
     }
 }

@@ -40,14 +40,7 @@ impl PartitionReader {
         let (start, end) = output.parts().range(partition).ok_or(NO_PARTITION)?;
         let segment = SegmentReader::new(consumer.clone(), start, end);
         let decoder = BlockDecoder::new(Arc::clone(&output.parts().layout), consumer, mode);
-        Ok(Self {
-            output,
-            partition,
-            segment,
-            decoder,
-            rows: 0,
-            ended: false,
-        })
+        Ok(Self { output, partition, segment, decoder, rows: 0, ended: false })
     }
 
     /// The schema of the batches.
@@ -57,24 +50,16 @@ impl PartitionReader {
 
     /// Rows in all batches together.
     pub fn rows(&self) -> u64 {
-        self.output
-            .parts()
-            .arrays
-            .rows
-            .get(self.partition as usize)
-            .copied()
-            .unwrap_or(0)
+        self.output.parts().arrays.rows.get(self.partition as usize).copied().unwrap_or(0)
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         let expected = self.rows();
         while let Some((header, body)) = self.segment.next_block(&self.output.parts().data)? {
             if header.partition != self.partition {
-                return Err(
-                    Error::corrupt("a segment holds a block of another partition")
-                        .with(Figure::Expected, self.partition)
-                        .with(Figure::Found, header.partition),
-                );
+                return Err(Error::corrupt("a segment holds a block of another partition")
+                    .with(Figure::Expected, self.partition)
+                    .with(Figure::Found, header.partition));
             }
             self.rows += u64::from(header.rows);
             if self.rows > expected {
@@ -89,10 +74,8 @@ impl PartitionReader {
             return Err(self.wrong_rows());
         }
         if self.output.parts().arrays.crcs.get(index) != Some(&self.segment.crc()) {
-            return Err(
-                Error::corrupt("a segment does not match the checksum in its index")
-                    .with(Figure::Partition, self.partition),
-            );
+            return Err(Error::corrupt("a segment does not match the checksum in its index")
+                .with(Figure::Partition, self.partition));
         }
         Ok(None)
     }
@@ -117,9 +100,7 @@ impl Iterator for PartitionReader {
         next.map(|outcome| {
             outcome.map_err(|error| {
                 let header = &self.output.parts().header;
-                error
-                    .with(Figure::Map, header.map.0)
-                    .at(self.output.parts().data.file.place())
+                error.with(Figure::Map, header.map.0).at(self.output.parts().data.file.place())
             })
         })
     }

@@ -26,14 +26,7 @@ pub(super) struct SegmentReader {
 
 impl SegmentReader {
     pub(super) const fn new(consumer: Consumer, start: u64, end: u64) -> Self {
-        Self {
-            consumer,
-            position: start,
-            end,
-            buffer: None,
-            filled: 0..0,
-            crc: 0,
-        }
+        Self { consumer, position: start, end, buffer: None, filled: 0..0, crc: 0 }
     }
 
     /// CRC-32C of all bytes given out so far.
@@ -51,20 +44,14 @@ impl SegmentReader {
         }
         while self.skip_filler(source)? {}
         self.fill(source, HEADER_BYTES)?;
-        let bytes = self
-            .bytes()
-            .first_chunk::<HEADER_BYTES>()
-            .ok_or(ENDS_INSIDE)?;
+        let bytes = self.bytes().first_chunk::<HEADER_BYTES>().ok_or(ENDS_INSIDE)?;
         let header = Header::decode(bytes)?;
         let len = to_usize(header.block_bytes());
         debug_assert!(len.is_multiple_of(BLOCK_ALIGN), "blocks are padded");
         self.fill(source, len)?;
         let start = self.filled.start;
         self.filled.start += len;
-        let block = self
-            .buffer
-            .as_deref()
-            .and_then(|buffer| buffer.get(start..start + len));
+        let block = self.buffer.as_deref().and_then(|buffer| buffer.get(start..start + len));
         let block = block.ok_or(ENDS_INSIDE)?;
         self.crc = crc32c::crc32c_append(self.crc, block);
         let body = HEADER_BYTES..HEADER_BYTES + header.body_bytes as usize;
@@ -74,10 +61,7 @@ impl SegmentReader {
     /// Skips a filler if one begins here. A block follows it, or the segment is damaged.
     fn skip_filler(&mut self, source: &dyn ByteSource) -> Result<bool> {
         self.fill(source, FILLER_BYTES_MIN)?;
-        let start = self
-            .bytes()
-            .first_chunk::<FILLER_BYTES_MIN>()
-            .ok_or(ENDS_INSIDE)?;
+        let start = self.bytes().first_chunk::<FILLER_BYTES_MIN>().ok_or(ENDS_INSIDE)?;
         let Some(len) = filler_bytes(*start)? else {
             return Ok(false);
         };
@@ -114,16 +98,10 @@ impl SegmentReader {
     /// Moves what is ready to the front of a buffer that holds `len`.
     fn make_room(&mut self, len: usize, left: u64) -> Result<()> {
         let ready = self.filled.clone();
-        if let Some(buffer) = self
-            .buffer
-            .as_deref_mut()
-            .filter(|buffer| buffer.len() >= len)
-        {
+        if let Some(buffer) = self.buffer.as_deref_mut().filter(|buffer| buffer.len() >= len) {
             buffer.copy_within(ready.clone(), 0);
         } else {
-            let wanted = usize::try_from(left)
-                .unwrap_or(usize::MAX)
-                .saturating_add(ready.len());
+            let wanted = usize::try_from(left).unwrap_or(usize::MAX).saturating_add(ready.len());
             let wanted = wanted.min(READ_BYTES).max(len);
             // A small budget reads in smaller steps.
             let mut larger = Block::try_new(&self.consumer, wanted, 0)
@@ -139,10 +117,7 @@ impl SegmentReader {
     }
 
     fn bytes(&self) -> &[u8] {
-        self.buffer
-            .as_deref()
-            .and_then(|buffer| buffer.get(self.filled.clone()))
-            .unwrap_or(&[])
+        self.buffer.as_deref().and_then(|buffer| buffer.get(self.filled.clone())).unwrap_or(&[])
     }
 }
 

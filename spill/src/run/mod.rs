@@ -36,13 +36,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) const fn new(file: SpillFile, data_bytes: u64, file_bytes: u64) -> Self {
-        Self {
-            file,
-            data_bytes,
-            file_bytes,
-            position: 0,
-            page: None,
-        }
+        Self { file, data_bytes, file_bytes, position: 0, page: None }
     }
 
     /// Bytes on disk.

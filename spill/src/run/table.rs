@@ -49,11 +49,7 @@ pub(super) fn place(partition: u32) -> (u32, usize) {
 
 /// Checks a page that was read.
 pub(super) fn check_page(page: &[u8], number: u32) -> Result<()> {
-    let word = |field: usize| {
-        page[field..field + 4]
-            .try_into()
-            .map_or(0, u32::from_le_bytes)
-    };
+    let word = |field: usize| page[field..field + 4].try_into().map_or(0, u32::from_le_bytes);
     if word(at::CRC) != crc32c::crc32c(&page[..at::CRC]) || word(at::NUMBER) != number {
         return Err(Error::corrupt("a run's table does not match its checksum")
             .with(Figure::Offset, number));
@@ -63,7 +59,5 @@ pub(super) fn check_page(page: &[u8], number: u32) -> Result<()> {
 
 /// An entry of a checked page.
 pub(super) fn entry(page: &[u8], entry: usize) -> u64 {
-    page[entry * 8..entry * 8 + 8]
-        .try_into()
-        .map_or(0, u64::from_le_bytes)
+    page[entry * 8..entry * 8 + 8].try_into().map_or(0, u64::from_le_bytes)
 }

@@ -31,15 +31,7 @@ impl SpillFile {
         (file, name): (StoreFile, Option<Name>),
     ) -> Self {
         let dirs = Arc::clone(dirs);
-        Self {
-            dirs,
-            at,
-            dir,
-            file,
-            name,
-            reserved: 0,
-            write_failed: false,
-        }
+        Self { dirs, at, dir, file, name, reserved: 0, write_failed: false }
     }
 
     /// Writes all of `bytes` at `offset`, after reserving quota for what makes the file longer.
@@ -48,9 +40,8 @@ impl SpillFile {
     /// `Quota` before anything is written; `NoSpace` or `Io` from the system, when part of the
     /// bytes may have been written. Later files avoid the directory either way.
     pub fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
-        let written = self
-            .reserve(bytes.len(), offset)
-            .and_then(|()| self.write_reserved(bytes, offset));
+        let written =
+            self.reserve(bytes.len(), offset).and_then(|()| self.write_reserved(bytes, offset));
         self.write_failed |= written.is_err();
         written
     }
@@ -74,9 +65,7 @@ impl SpillFile {
     }
 
     fn reserve(&mut self, len: usize, offset: u64) -> Result<()> {
-        let end = u64::try_from(len)
-            .ok()
-            .and_then(|len| offset.checked_add(len));
+        let end = u64::try_from(len).ok().and_then(|len| offset.checked_add(len));
         let end = end.ok_or_else(|| {
             Error::invalid("a file offset is at most 2^64 - 1").with(Figure::Offset, offset)
         })?;

@@ -73,9 +73,7 @@ pub(crate) fn create_new_or_nothing(
 }
 
 fn advanced(offset: u64, bytes: usize) -> Result<u64> {
-    offset
-        .checked_add(u64::try_from(bytes).unwrap_or(u64::MAX))
-        .ok_or_else(|| {
-            Error::invalid("a file offset is at most 2^64 - 1").with(Figure::Offset, offset)
-        })
+    offset.checked_add(u64::try_from(bytes).unwrap_or(u64::MAX)).ok_or_else(|| {
+        Error::invalid("a file offset is at most 2^64 - 1").with(Figure::Offset, offset)
+    })
 }

@@ -46,15 +46,9 @@ impl Store for FsStore {
 
     fn open_subdir(&self, dir: &StoreDir, name: &Name) -> Result<StoreDir> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = open_at(dir, name.as_c_str(), flags).map_err(|errno| {
-            StoreOp::OpenSubdir
-                .error(errno.raw_os_error())
-                .at(dir.path())
-        })?;
-        Ok(StoreDir::new(
-            fd,
-            Arc::from(format!("{}/{name}", dir.path())),
-        ))
+        let fd = open_at(dir, name.as_c_str(), flags)
+            .map_err(|errno| StoreOp::OpenSubdir.error(errno.raw_os_error()).at(dir.path()))?;
+        Ok(StoreDir::new(fd, Arc::from(format!("{}/{name}", dir.path()))))
     }
 
     fn list(&self, dir: &StoreDir, visit: &mut dyn FnMut(&Name) -> Result<()>) -> Result<()> {
@@ -142,10 +136,7 @@ impl Store for FsStore {
     }
 
     fn link_unnamed(&self, file: &StoreFile, dir: &StoreDir, name: &Name) -> Result<Publish> {
-        let mut path = Inline::<32> {
-            bytes: [0; 32],
-            len: 0,
-        };
+        let mut path = Inline::<32> { bytes: [0; 32], len: 0 };
         let built = fmt_path(&mut path, file.as_fd().as_raw_fd());
         let linked = built.and_then(|path| {
             retry_on_intr(|| {
@@ -167,12 +158,7 @@ impl Store for FsStore {
         let renamed = retry_on_intr(|| {
             rustix::fs::renameat_with(from_dir, from, to_dir, to, RenameFlags::NOREPLACE)
         });
-        published(
-            renamed,
-            StoreOp::RenameNoreplace,
-            to_dir,
-            &[Errno::INVAL, Errno::XDEV],
-        )
+        published(renamed, StoreOp::RenameNoreplace, to_dir, &[Errno::INVAL, Errno::XDEV])
     }
 
     fn hard_link(
@@ -185,12 +171,7 @@ impl Store for FsStore {
         let (from, to) = (from.as_c_str(), to.as_c_str());
         let linked =
             retry_on_intr(|| rustix::fs::linkat(from_dir, from, to_dir, to, AtFlags::empty()));
-        published(
-            linked,
-            StoreOp::HardLink,
-            to_dir,
-            &[Errno::PERM, Errno::XDEV],
-        )
+        published(linked, StoreOp::HardLink, to_dir, &[Errno::PERM, Errno::XDEV])
     }
 
     fn is_linked(&self, file: &StoreFile, dir: &StoreDir, name: &Name) -> Result<bool> {

@@ -35,10 +35,7 @@ impl Name {
     /// # Errors
     /// As [`Name::new`].
     pub fn format(args: fmt::Arguments<'_>) -> Result<Self> {
-        let mut text = Inline {
-            bytes: [0; Self::LEN_MAX],
-            len: 0,
-        };
+        let mut text = Inline { bytes: [0; Self::LEN_MAX], len: 0 };
         if fmt::write(&mut text, args).is_err() {
             return Err(INVALID);
         }
@@ -59,10 +56,7 @@ impl Name {
         assert!(name.is_some(), "a literal name is valid");
         match name {
             Some(name) => name,
-            None => Self {
-                bytes: [0; Self::LEN_MAX + 1],
-                len: 0,
-            },
+            None => Self { bytes: [0; Self::LEN_MAX + 1], len: 0 },
         }
     }
 
@@ -127,9 +121,7 @@ impl<const N: usize> Inline<N> {
 impl<const N: usize> fmt::Write for Inline<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = self.bytes.get_mut(self.len..).ok_or(fmt::Error)?;
-        room.get_mut(..text.len())
-            .ok_or(fmt::Error)?
-            .copy_from_slice(text.as_bytes());
+        room.get_mut(..text.len()).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
         self.len += text.len();
         Ok(())
     }
@@ -152,16 +144,7 @@ mod tests {
             assert_eq!(Name::format(format_args!("{good}")).unwrap(), name);
         }
         let too_long = "x".repeat(Name::LEN_MAX + 1);
-        for bad in [
-            "",
-            ".",
-            "..",
-            "a/b",
-            "a b",
-            "a\0",
-            "\u{e4}",
-            too_long.as_str(),
-        ] {
+        for bad in ["", ".", "..", "a/b", "a b", "a\0", "\u{e4}", too_long.as_str()] {
             assert!(Name::new(bad).is_err(), "{bad:?}");
             assert!(Name::format(format_args!("{bad}")).is_err(), "{bad:?}");
         }

@@ -20,9 +20,7 @@ impl Engine {
         shared.check_cancelled()?;
         self.sort_last()?;
         let mut data = self.out.create()?;
-        let data_bytes = shared
-            .counters
-            .timed(Phase::Output, || self.write_output(&mut data))?;
+        let data_bytes = shared.counters.timed(Phase::Output, || self.write_output(&mut data))?;
         // Runs and chunks are of no more use: their disk and memory go back before the commit.
         self.set.runs.clear();
         self.release_chunks();
@@ -37,9 +35,7 @@ impl Engine {
             partitions: self.spec.partitions(),
             data_name,
         };
-        let output = shared
-            .counters
-            .timed(Phase::Commit, || self.commit(data, header))?;
+        let output = shared.counters.timed(Phase::Commit, || self.commit(data, header))?;
         Counters::add(&shared.counters.output_bytes, output.total_bytes());
         Ok(output)
     }

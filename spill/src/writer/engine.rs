@@ -45,10 +45,7 @@ pub(super) struct Signals {
 impl Signals {
     pub(super) fn check_cancelled(&self) -> Result<()> {
         if self.cancelled.load(Ordering::Acquire) {
-            return Err(Error::new(
-                ErrorKind::Cancelled,
-                "the shuffle write was cancelled",
-            ));
+            return Err(Error::new(ErrorKind::Cancelled, "the shuffle write was cancelled"));
         }
         Ok(())
     }
@@ -134,10 +131,7 @@ impl Engine {
             let sort = &self.set.sort;
             let chunk = SortedChunk::gather(area, layout, &self.set.staging, sort, segments);
             self.set.staging.clear();
-            self.set
-                .chunks
-                .push_within_capacity(chunk)
-                .map_err(|_| NO_ROOM)
+            self.set.chunks.push_within_capacity(chunk).map_err(|_| NO_ROOM)
         })?;
         self.note_reclaimable();
         Ok(())
@@ -193,10 +187,7 @@ impl Engine {
             })
         })?;
         Counters::add(&shared.counters.rows, rows as u64);
-        Counters::add(
-            &shared.counters.bytes,
-            self.set.staging.bytes() - bytes_before,
-        );
+        Counters::add(&shared.counters.bytes, self.set.staging.bytes() - bytes_before);
         Ok(())
     }
 
@@ -219,33 +210,23 @@ impl Engine {
 
     pub(super) fn note_reclaimable(&self) {
         let held: u64 = self.set.chunks.iter().map(SortedChunk::bytes).sum();
-        let kept = if self.set.spare.is_some() {
-            0
-        } else {
-            self.set.spare_bytes
-        };
-        self.shared
-            .reclaimable
-            .store(held.saturating_sub(kept), Ordering::Release);
+        let kept = if self.set.spare.is_some() { 0 } else { self.set.spare_bytes };
+        self.shared.reclaimable.store(held.saturating_sub(kept), Ordering::Release);
     }
 }
 
 fn check_ids(ids: &[u32], rows: usize, partitions: u32) -> Result<()> {
     if ids.len() != rows {
-        return Err(
-            Error::invalid("there must be one partition id for each row of the batch")
-                .with(Figure::Expected, rows)
-                .with(Figure::Found, ids.len()),
-        );
+        return Err(Error::invalid("there must be one partition id for each row of the batch")
+            .with(Figure::Expected, rows)
+            .with(Figure::Found, ids.len()));
     }
     match ids.iter().position(|&id| id >= partitions) {
         None => Ok(()),
-        Some(row) => Err(
-            Error::invalid("a partition id is not below the number of partitions")
-                .with(Figure::Row, row)
-                .with(Figure::Partition, ids[row])
-                .with(Figure::Partitions, partitions),
-        ),
+        Some(row) => Err(Error::invalid("a partition id is not below the number of partitions")
+            .with(Figure::Row, row)
+            .with(Figure::Partition, ids[row])
+            .with(Figure::Partitions, partitions)),
     }
 }
 

@@ -35,21 +35,10 @@ impl Engine {
         shared.counters.timed(Phase::Spill, || {
             self.make_room_for_run()?;
             let layout = self.spec.layout();
-            let WorkingSet {
-                chunks,
-                slices,
-                encoder,
-                write,
-                partitions,
-                ..
-            } = &mut self.set;
+            let WorkingSet { chunks, slices, encoder, write, partitions, .. } = &mut self.set;
             let run = write_run(&self.spill_dirs, |file| {
                 let mut sink = write.begin(file);
-                let mut blocks = Blocks {
-                    layout,
-                    encoder,
-                    slices,
-                };
+                let mut blocks = Blocks { layout, encoder, slices };
                 for chunk in chunks.iter_mut() {
                     chunk.rewind();
                 }
@@ -66,10 +55,7 @@ impl Engine {
     }
 
     pub(super) fn add_run(&mut self, run: Run) -> Result<()> {
-        self.set
-            .runs
-            .push_within_capacity(run)
-            .map_err(|_| RUNS_FULL)
+        self.set.runs.push_within_capacity(run).map_err(|_| RUNS_FULL)
     }
 
     /// Gives back the memory of chunks that were written, keeping one area as the spare.
@@ -154,36 +140,25 @@ impl Blocks<'_> {
                 let sizes = self.encoder.sizes();
                 let (count, data) =
                     sizes.rows_within(chunk, (start, limit), (rows, data_bytes), raw_bytes_max);
-                let slice = RowSlice {
-                    chunk: to_u32(index),
-                    start,
-                    end: start + count,
-                };
+                let slice = RowSlice { chunk: to_u32(index), start, end: start + count };
                 if count > 0 && self.slices.push_within_capacity(slice).is_ok() {
                     start += count;
                     rows += count as usize;
                     data_bytes += data;
                 } else if rows > 0 {
-                    self.encoder
-                        .encode(self.layout, partition, chunks, self.slices, sink)?;
+                    self.encoder.encode(self.layout, partition, chunks, self.slices, sink)?;
                     self.slices.clear();
                     (rows, data_bytes) = (0, 0);
                 } else {
                     // One row alone is above a block.
-                    let row = ChunkRow {
-                        chunk,
-                        layout: self.layout,
-                        row: start,
-                    };
-                    self.encoder
-                        .encode_chain(self.layout, partition, &row, sink)?;
+                    let row = ChunkRow { chunk, layout: self.layout, row: start };
+                    self.encoder.encode_chain(self.layout, partition, &row, sink)?;
                     start += 1;
                 }
             }
         }
         if rows > 0 {
-            self.encoder
-                .encode(self.layout, partition, chunks, self.slices, sink)?;
+            self.encoder.encode(self.layout, partition, chunks, self.slices, sink)?;
         }
         Ok(())
     }

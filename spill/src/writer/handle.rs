@@ -80,10 +80,7 @@ impl ShuffleWriter {
             shared: Arc::clone(&signals),
             slot: OutputSlot::default(),
         };
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State::Open(Box::new(engine))),
-            signals,
-        });
+        let shared = Arc::new(Shared { state: Mutex::new(State::Open(Box::new(engine))), signals });
         let spillable: Weak<Shared> = Arc::downgrade(&shared);
         consumer.set_spillable(spillable);
         Ok(Self { shared })
@@ -146,16 +143,11 @@ impl ShuffleWriter {
     /// Something to cancel this writer with, from any thread and also during
     /// [`ShuffleWriter::finish`].
     pub fn canceller(&self) -> Canceller {
-        Canceller {
-            signals: Arc::clone(&self.shared.signals),
-        }
+        Canceller { signals: Arc::clone(&self.shared.signals) }
     }
 
     fn write_rows(&self, batch: &RecordBatch, ids: Option<&[u32]>) -> Result<()> {
-        self.operate(
-            |engine| engine.check(batch, ids),
-            |engine| engine.write(batch, ids),
-        )
+        self.operate(|engine| engine.check(batch, ids), |engine| engine.write(batch, ids))
     }
 
     /// Does `work` unless `check` refuses it. When `work` fails, nobody knows what was written: the

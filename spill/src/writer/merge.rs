@@ -26,13 +26,7 @@ impl Engine {
 
     fn merge_runs(&mut self, range: Range<usize>) -> Result<()> {
         let fingerprint = self.spec.fingerprint();
-        let WorkingSet {
-            runs,
-            windows,
-            write,
-            partitions,
-            ..
-        } = &mut self.set;
+        let WorkingSet { runs, windows, write, partitions, .. } = &mut self.set;
         let signals = Arc::clone(&self.shared);
         let runs_merged = &mut runs[range.clone()];
         let merged = write_run(&self.spill_dirs, |file| {
@@ -47,8 +41,7 @@ impl Engine {
         Counters::add(&signals.counters.run_merges, 1);
         let place = range.start;
         runs.remove_range(range);
-        runs.insert_within_capacity(place, merged)
-            .map_err(|_| LIST_FULL)
+        runs.insert_within_capacity(place, merged).map_err(|_| LIST_FULL)
     }
 
     /// Writes all rows, those in runs before those in memory, to the output's data file. Needs no
@@ -57,22 +50,10 @@ impl Engine {
         let fingerprint = self.spec.fingerprint();
         let layout = self.spec.layout();
         let signals: &Signals = &self.shared;
-        let WorkingSet {
-            runs,
-            windows,
-            write,
-            partitions,
-            chunks,
-            encoder,
-            slices,
-            ..
-        } = &mut self.set;
+        let WorkingSet { runs, windows, write, partitions, chunks, encoder, slices, .. } =
+            &mut self.set;
         let mut sink = write.begin(file);
-        let mut blocks = Blocks {
-            layout,
-            encoder,
-            slices,
-        };
+        let mut blocks = Blocks { layout, encoder, slices };
         runs.iter_mut().for_each(Run::rewind);
         for chunk in chunks.iter_mut() {
             chunk.rewind();
@@ -82,12 +63,8 @@ impl Engine {
             signals.check_cancelled()?;
             let index = partition as usize;
             let mut rows = copy_segments(runs, partition, fingerprint, windows, &mut sink)?;
-            let of_partition = chunks
-                .iter()
-                .filter(|chunk| chunk.next_partition() == partition);
-            rows += of_partition
-                .map(|chunk| u64::from(chunk.next_rows()))
-                .sum::<u64>();
+            let of_partition = chunks.iter().filter(|chunk| chunk.next_partition() == partition);
+            rows += of_partition.map(|chunk| u64::from(chunk.next_rows())).sum::<u64>();
             blocks.flush_partition(partition, chunks, &mut sink)?;
             if rows != partitions.rows[index] {
                 return Err(Error::corrupt("a spilled run has lost rows")

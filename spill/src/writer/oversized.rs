@@ -28,12 +28,7 @@ impl Engine {
         shared.counters.timed(Phase::Spill, || {
             self.make_room_for_run()?;
             let layout = self.spec.layout();
-            let WorkingSet {
-                encoder,
-                write,
-                partitions,
-                ..
-            } = &mut self.set;
+            let WorkingSet { encoder, write, partitions, .. } = &mut self.set;
             let run = write_run(&self.spill_dirs, |file| {
                 let mut sink = write.begin(file);
                 for_each_partition(partitions, &mut sink, |current, sink| {

@@ -13,21 +13,13 @@ pub(crate) struct WriteBuffer {
 
 impl WriteBuffer {
     pub(crate) fn try_new(consumer: &Consumer, len: usize) -> Result<Self> {
-        Ok(Self {
-            bytes: Array::try_new(consumer, len)?,
-            used: 0,
-        })
+        Ok(Self { bytes: Array::try_new(consumer, len)?, used: 0 })
     }
 
     /// Begins a file: everything from now on goes to `target`, from offset 0 on.
     pub(crate) fn begin<'a>(&'a mut self, target: &'a mut dyn ByteSink) -> FileSink<'a> {
         self.used = 0;
-        FileSink {
-            buffer: self,
-            target,
-            flushed: 0,
-            segment_crc: 0,
-        }
+        FileSink { buffer: self, target, flushed: 0, segment_crc: 0 }
     }
 }
 

@@ -80,9 +80,7 @@ impl Shard {
             let (_, home) = place(address);
             if (at + SLOTS - home) % SLOTS >= (at + SLOTS - gap) % SLOTS {
                 self.slots[gap].address.store(address, Relaxed);
-                self.slots[gap]
-                    .size
-                    .store(self.slots[at].size.load(Relaxed), Relaxed);
+                self.slots[gap].size.store(self.slots[at].size.load(Relaxed), Relaxed);
                 gap = at;
             }
         }
@@ -92,10 +90,7 @@ impl Shard {
 
 fn place(address: usize) -> (&'static Shard, usize) {
     let hash = (address >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (
-        &TABLE[hash >> (usize::BITS - SHARD_BITS)],
-        (hash >> 20) % SLOTS,
-    )
+    (&TABLE[hash >> (usize::BITS - SHARD_BITS)], (hash >> 20) % SLOTS)
 }
 
 /// Spins until `lock` is ours; freed on drop.
@@ -119,11 +114,6 @@ const SLOTS: usize = 1 << 11;
 static TABLE: [Shard; 1 << SHARD_BITS] = [const {
     Shard {
         lock: AtomicBool::new(false),
-        slots: [const {
-            Slot {
-                address: AtomicUsize::new(0),
-                size: AtomicUsize::new(0),
-            }
-        }; SLOTS],
+        slots: [const { Slot { address: AtomicUsize::new(0), size: AtomicUsize::new(0) } }; SLOTS],
     }
 }; 1 << SHARD_BITS];

@@ -27,10 +27,7 @@ pub unsafe fn calloc(count: usize, size: usize) -> *mut c_void {
         return no_memory();
     }
     // SAFETY: as the caller's.
-    note(
-        unsafe { __libc_calloc(count, size) },
-        count.saturating_mul(size),
-    )
+    note(unsafe { __libc_calloc(count, size) }, count.saturating_mul(size))
 }
 
 pub unsafe fn memalign(align: usize, size: usize) -> *mut c_void {
@@ -120,11 +117,7 @@ pub unsafe fn mmap(
     }
     let bytes = maps::pages(length);
     // A fixed mapping takes the place of what was there.
-    let replaced = if flags & libc::MAP_FIXED == 0 {
-        0
-    } else {
-        maps::remove(start.addr(), bytes)
-    };
+    let replaced = if flags & libc::MAP_FIXED == 0 { 0 } else { maps::remove(start.addr(), bytes) };
     let added = if anonymous && is_tracking() { bytes } else { 0 };
     if added > 0 {
         maps::insert(start.addr(), bytes);
@@ -160,11 +153,7 @@ pub unsafe fn mremap(
         return start;
     }
     let removed = maps::remove(old.addr(), maps::pages(old_length));
-    let added = if removed > 0 {
-        maps::pages(new_length)
-    } else {
-        0
-    };
+    let added = if removed > 0 { maps::pages(new_length) } else { 0 };
     if added > 0 {
         maps::insert(start.addr(), added);
     }

@@ -75,9 +75,5 @@ impl Slot {
 }
 
 static LOCK: AtomicBool = AtomicBool::new(false);
-static LIST: [Slot; 4096] = [const {
-    Slot {
-        start: AtomicUsize::new(0),
-        end: AtomicUsize::new(0),
-    }
-}; 4096];
+static LIST: [Slot; 4096] =
+    [const { Slot { start: AtomicUsize::new(0), end: AtomicUsize::new(0) } }; 4096];

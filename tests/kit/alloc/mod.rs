@@ -36,11 +36,7 @@ impl Event {
     pub fn excursion(&self, live: u64) -> i64 {
         let before = i128::from(live) - i128::from(self.before);
         let after = i128::from(live) - i128::from(self.after);
-        let nearer = if before.abs() < after.abs() {
-            before
-        } else {
-            after
-        };
+        let nearer = if before.abs() < after.abs() { before } else { after };
         i64::try_from(nearer).unwrap_or(i64::MAX)
     }
 }
@@ -118,10 +114,7 @@ fn account(heap_plus: u64, heap_minus: u64, mapped_plus: u64, mapped_minus: u64)
     let before = COUNTED.fetch_add(change, Ordering::SeqCst);
     EVENTS.fetch_add(1, Ordering::Relaxed);
     LARGEST.fetch_max(plus.max(minus), Ordering::Relaxed);
-    PENDING.set(Event {
-        before,
-        after: before.wrapping_add(change),
-    });
+    PENDING.set(Event { before, after: before.wrapping_add(change) });
 }
 
 /// Calls the hook for the event just accounted, unless this is the hook's own.

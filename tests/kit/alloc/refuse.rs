@@ -1,8 +1,5 @@
 //! A thread for which memory is out: every malloc, realloc and anonymous mapping fails.
-#![expect(
-    unsafe_code,
-    reason = "raw writes and backtraces that must not allocate"
-)]
+#![expect(unsafe_code, reason = "raw writes and backtraces that must not allocate")]
 
 use std::cell::Cell;
 use std::ffi::c_void;

@@ -1,8 +1,5 @@
 //! One array of any type, built from raw buffers with garbage wherever the format allows it.
-#![expect(
-    unsafe_code,
-    reason = "arrays are built unchecked, then validated in full"
-)]
+#![expect(unsafe_code, reason = "arrays are built unchecked, then validated in full")]
 
 use arrow_array::{ArrayRef, make_array};
 use arrow_buffer::{ArrowNativeType, BooleanBuffer, Buffer, NullBuffer};
@@ -27,13 +24,7 @@ pub enum Texture {
 impl Texture {
     /// One at random.
     pub fn random(rng: &mut Rng) -> Self {
-        *rng.pick(&[
-            Self::Noise,
-            Self::Noise,
-            Self::Repeated,
-            Self::Small,
-            Self::Zero,
-        ])
+        *rng.pick(&[Self::Noise, Self::Noise, Self::Repeated, Self::Small, Self::Zero])
     }
 }
 
@@ -48,11 +39,7 @@ pub fn column(
     value_bytes_max: usize,
 ) -> ArrayRef {
     // A slice of a longer array half of the time; its start is rarely on a byte of the bitmap.
-    let (before, after) = if rng.chance(50) {
-        (rng.index(70), rng.index(20))
-    } else {
-        (0, 0)
-    };
+    let (before, after) = if rng.chance(50) { (rng.index(70), rng.index(20)) } else { (0, 0) };
     let total = before + rows + after;
     let mut builder = ArrayDataBuilder::new(data_type.clone()).len(total);
     if *data_type != DataType::Null {
@@ -63,8 +50,7 @@ pub fn column(
     }
     // SAFETY: validated in full on the next line, before anything reads it.
     let data: ArrayData = unsafe { builder.build_unchecked() };
-    data.validate_full()
-        .expect("the generator makes valid arrays");
+    data.validate_full().expect("the generator makes valid arrays");
     make_array(data).slice(before, rows)
 }
 
@@ -84,11 +70,7 @@ fn validity(rng: &mut Rng, total: usize, null_percent: u64) -> Option<NullBuffer
             bits[at / 8] |= mask;
         }
     }
-    Some(NullBuffer::new(BooleanBuffer::new(
-        Buffer::from_vec(bits),
-        shift,
-        total,
-    )))
+    Some(NullBuffer::new(BooleanBuffer::new(Buffer::from_vec(bits), shift, total)))
 }
 
 fn buffers(
@@ -121,13 +103,8 @@ fn buffers(
                     Texture::Zero => values.extend(std::iter::repeat_n(0, width)),
                     Texture::Small => {
                         let small = rng.below(10).to_le_bytes();
-                        values.extend(
-                            small
-                                .iter()
-                                .copied()
-                                .chain(std::iter::repeat(0))
-                                .take(width),
-                        );
+                        values
+                            .extend(small.iter().copied().chain(std::iter::repeat(0)).take(width));
                     }
                 }
             }
@@ -202,16 +179,11 @@ fn strings<O: ArrowNativeType>(
     value_bytes_max: usize,
     content: Content,
 ) -> Vec<Buffer> {
-    let repeated: Vec<Vec<u8>> = (0..3)
-        .map(|_| one_string(rng, value_bytes_max, content))
-        .collect();
+    let repeated: Vec<Vec<u8>> =
+        (0..3).map(|_| one_string(rng, value_bytes_max, content)).collect();
     // Bytes before the first offset and after the last belong to nobody and need not be text.
     let lead = if rng.chance(30) { rng.index(9) } else { 0 };
-    let mut bytes = if content == Content::Text {
-        vec![b'#'; lead]
-    } else {
-        rng.bytes(lead)
-    };
+    let mut bytes = if content == Content::Text { vec![b'#'; lead] } else { rng.bytes(lead) };
     let mut offsets = Vec::with_capacity(total + 1);
     let offset = |length: usize| O::usize_as(length);
     offsets.push(offset(bytes.len()));
@@ -272,12 +244,7 @@ mod tests {
     #[test]
     fn makes_every_type_in_every_texture() {
         for (index, data_type) in all_types().iter().enumerate() {
-            for texture in [
-                Texture::Noise,
-                Texture::Repeated,
-                Texture::Small,
-                Texture::Zero,
-            ] {
+            for texture in [Texture::Noise, Texture::Repeated, Texture::Small, Texture::Zero] {
                 let mut rng = Rng::labelled(run_seed(), &[index as u64, texture as u64]);
                 for rows in [0, 1, 100] {
                     let array = column(&mut rng, data_type, rows, 30, texture, 500);
@@ -292,10 +259,7 @@ mod tests {
     fn leaves_garbage_under_nulls() {
         let mut rng = Rng::new(run_seed());
         let array = column(&mut rng, &DataType::Utf8, 500, 50, Texture::Noise, 50);
-        let text = array
-            .as_any()
-            .downcast_ref::<arrow_array::StringArray>()
-            .unwrap();
+        let text = array.as_any().downcast_ref::<arrow_array::StringArray>().unwrap();
         assert!((0..500).any(|row| text.is_null(row) && text.value_length(row) > 0));
     }
 }

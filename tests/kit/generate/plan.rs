@@ -46,27 +46,16 @@ impl Plan {
         let columns: Vec<ColumnPlan> = (0..rng.size(0, columns_max) as u64)
             .map(|label| ColumnPlan::random(rng, random_type, label))
             .collect();
-        let rows = if rng.chance(30) {
-            rng.size(0, rows_max)
-        } else {
-            rng.index(rows_max + 1)
-        };
+        let rows = if rng.chance(30) { rng.size(0, rows_max) } else { rng.index(rows_max + 1) };
         let batches = rng.size(0, 12);
         let mut batch_rows: Vec<usize> = match batches {
             0 => vec![],
-            _ => (0..batches)
-                .map(|_| rng.index(2 * rows / batches + 1))
-                .collect(),
+            _ => (0..batches).map(|_| rng.index(2 * rows / batches + 1)).collect(),
         };
         if rng.chance(25) {
             batch_rows.insert(rng.index(batch_rows.len() + 1), 0);
         }
-        Self {
-            seed: rng.bits(),
-            columns,
-            batch_rows,
-            metadata: rng.chance(30),
-        }
+        Self { seed: rng.bits(), columns, batch_rows, metadata: rng.chance(30) }
     }
 
     /// The schema.
@@ -89,11 +78,7 @@ impl Plan {
                 }
             })
             .collect();
-        let metadata = if self.metadata {
-            metadata("schema")
-        } else {
-            HashMap::new()
-        };
+        let metadata = if self.metadata { metadata("schema") } else { HashMap::new() };
         Arc::new(Schema::new_with_metadata(fields, metadata))
     }
 
@@ -104,11 +89,8 @@ impl Plan {
             .iter()
             .enumerate()
             .map(|(batch, &rows)| {
-                let columns: Vec<ArrayRef> = self
-                    .columns
-                    .iter()
-                    .map(|c| c.array(self.seed, batch as u64, rows))
-                    .collect();
+                let columns: Vec<ArrayRef> =
+                    self.columns.iter().map(|c| c.array(self.seed, batch as u64, rows)).collect();
                 let options = RecordBatchOptions::new().with_row_count(Some(rows));
                 RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &options)
                     .expect("columns of the schema")
@@ -126,57 +108,35 @@ impl Plan {
         let mut plans = Vec::new();
         let batches = self.batch_rows.len();
         if batches > 1 {
-            plans.push(Self {
-                batch_rows: self.batch_rows[..batches / 2].to_vec(),
-                ..self.clone()
-            });
-            plans.push(Self {
-                batch_rows: self.batch_rows[batches / 2..].to_vec(),
-                ..self.clone()
-            });
+            plans
+                .push(Self { batch_rows: self.batch_rows[..batches / 2].to_vec(), ..self.clone() });
+            plans
+                .push(Self { batch_rows: self.batch_rows[batches / 2..].to_vec(), ..self.clone() });
         }
         for cut in [2, 8] {
-            let batch_rows: Vec<usize> = self
-                .batch_rows
-                .iter()
-                .map(|rows| rows - rows.div_ceil(cut))
-                .collect();
+            let batch_rows: Vec<usize> =
+                self.batch_rows.iter().map(|rows| rows - rows.div_ceil(cut)).collect();
             if batch_rows != self.batch_rows {
-                plans.push(Self {
-                    batch_rows,
-                    ..self.clone()
-                });
+                plans.push(Self { batch_rows, ..self.clone() });
             }
         }
         if batches == 1 && self.batch_rows[0] > 0 {
-            plans.push(Self {
-                batch_rows: vec![self.batch_rows[0] - 1],
-                ..self.clone()
-            });
+            plans.push(Self { batch_rows: vec![self.batch_rows[0] - 1], ..self.clone() });
         }
         for index in 0..self.columns.len() {
             let mut columns = self.columns.clone();
             columns.remove(index);
-            plans.push(Self {
-                columns,
-                ..self.clone()
-            });
+            plans.push(Self { columns, ..self.clone() });
         }
         for index in 0..self.columns.len() {
             if self.columns[index].null_percent > 0 {
                 let mut columns = self.columns.clone();
                 columns[index].null_percent = 0;
-                plans.push(Self {
-                    columns,
-                    ..self.clone()
-                });
+                plans.push(Self { columns, ..self.clone() });
             }
         }
         if self.metadata {
-            plans.push(Self {
-                metadata: false,
-                ..self.clone()
-            });
+            plans.push(Self { metadata: false, ..self.clone() });
         }
         plans
     }
@@ -191,11 +151,7 @@ impl ColumnPlan {
         Self {
             data_type,
             nullable,
-            null_percent: if nullable {
-                *rng.pick(&[0, 1, 10, 50, 99, 100])
-            } else {
-                0
-            },
+            null_percent: if nullable { *rng.pick(&[0, 1, 10, 50, 99, 100]) } else { 0 },
             texture: Texture::random(rng),
             value_bytes_max: *rng.pick(&[0, 5, 40, 300, 5000]),
             label,
@@ -217,14 +173,7 @@ impl ColumnPlan {
     fn array(&self, seed: u64, batch: u64, rows: usize) -> ArrayRef {
         let mut rng = Rng::labelled(seed, &[self.label, batch]);
         let nulls = if self.nullable { self.null_percent } else { 0 };
-        column(
-            &mut rng,
-            &self.data_type,
-            rows,
-            nulls,
-            self.texture,
-            self.value_bytes_max,
-        )
+        column(&mut rng, &self.data_type, rows, nulls, self.texture, self.value_bytes_max)
     }
 }
 
@@ -244,10 +193,7 @@ mod tests {
         for case in 0..50 {
             let plan = Plan::random(&mut Rng::labelled(run_seed(), &[case]), 8, 2000);
             assert_eq!(plan.batches(), plan.batches());
-            assert_eq!(
-                plan.rows(),
-                plan.batches().iter().map(RecordBatch::num_rows).sum()
-            );
+            assert_eq!(plan.rows(), plan.batches().iter().map(RecordBatch::num_rows).sum());
         }
     }
 

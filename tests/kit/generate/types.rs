@@ -45,12 +45,7 @@ pub fn all_types() -> Vec<DataType> {
         types.push(Duration(unit));
     }
     types.extend(
-        [
-            IntervalUnit::YearMonth,
-            IntervalUnit::DayTime,
-            IntervalUnit::MonthDayNano,
-        ]
-        .map(Interval),
+        [IntervalUnit::YearMonth, IntervalUnit::DayTime, IntervalUnit::MonthDayNano].map(Interval),
     );
     types.extend([0, 1, 3, 16, 200].map(FixedSizeBinary));
     types
@@ -59,16 +54,10 @@ pub fn all_types() -> Vec<DataType> {
 /// A type at random; strings and plain numbers more often than their number would give.
 pub fn random_type(rng: &mut Rng) -> DataType {
     if rng.chance(35) {
-        return rng
-            .pick(&[Utf8, Binary, LargeUtf8, Int32, Int64, Float64, Boolean])
-            .clone();
+        return rng.pick(&[Utf8, Binary, LargeUtf8, Int32, Int64, Float64, Boolean]).clone();
     }
     rng.pick(&all_types()).clone()
 }
 
-const UNITS: [TimeUnit; 4] = [
-    TimeUnit::Second,
-    TimeUnit::Millisecond,
-    TimeUnit::Microsecond,
-    TimeUnit::Nanosecond,
-];
+const UNITS: [TimeUnit; 4] =
+    [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond, TimeUnit::Nanosecond];

@@ -10,10 +10,7 @@ pub fn everything(command: &dyn Fn(&str) -> Command, report: &dyn Fn(String)) {
     let every = Points::Every;
     for workload in Workload::all() {
         let say = |what: &str, variant: Variant, covered: &dyn std::fmt::Display| {
-            report(format!(
-                "{what}: {}, {variant:?}: {covered}",
-                workload.name()
-            ));
+            report(format!("{what}: {}, {variant:?}: {covered}", workload.name()));
         };
         for one in Variant::ONE_DIR {
             let two = one.with_two_dirs();

@@ -51,13 +51,7 @@ pub fn everywhere(workload: &Workload, variant: Variant, points: Points) -> Cove
         let chosen = points.choose(&record);
         covered.add(&chosen, &record);
         for at in chosen {
-            let trial = Trial {
-                workload,
-                variant,
-                at,
-                fault,
-                repeat,
-            };
+            let trial = Trial { workload, variant, at, fault, repeat };
             trial.run(Scope::default(), Expect::ErrorOrSuccess);
         }
     }
@@ -69,11 +63,7 @@ pub fn everywhere(workload: &Workload, variant: Variant, points: Points) -> Cove
 pub fn one_of_two_full(workload: &Workload, variant: Variant, points: Points) -> Covered {
     let scope = |ground: &Ground| Scope {
         under: Some(ground.spill_path(0)),
-        only: Some(vec![
-            StoreOp::CreateUnnamed,
-            StoreOp::CreateNew,
-            StoreOp::WriteAt,
-        ]),
+        only: Some(vec![StoreOp::CreateUnnamed, StoreOp::CreateNew, StoreOp::WriteAt]),
     };
     one_of_two(workload, variant, points, &scope, |_| Expect::Success)
 }
@@ -81,16 +71,9 @@ pub fn one_of_two_full(workload: &Workload, variant: Variant, points: Points) ->
 /// Of two spill directories the first one fails, once or for good: an attempt succeeds unless it
 /// was a run that could not be read back.
 pub fn one_of_two_failing(workload: &Workload, variant: Variant, points: Points) -> Covered {
-    let scope = |ground: &Ground| Scope {
-        under: Some(ground.spill_path(0)),
-        only: None,
-    };
+    let scope = |ground: &Ground| Scope { under: Some(ground.spill_path(0)), only: None };
     one_of_two(workload, variant, points, &scope, |failed| {
-        if failed.contains(&StoreOp::ReadAt) {
-            Expect::ErrorOrSuccess
-        } else {
-            Expect::Success
-        }
+        if failed.contains(&StoreOp::ReadAt) { Expect::ErrorOrSuccess } else { Expect::Success }
     })
 }
 
@@ -109,13 +92,7 @@ fn one_of_two(
         let chosen = points.choose(&record);
         covered.add(&chosen, &record);
         for at in chosen {
-            let trial = Trial {
-                workload,
-                variant,
-                at,
-                fault,
-                repeat,
-            };
+            let trial = Trial { workload, variant, at, fault, repeat };
             trial.run_in(scope, expect);
         }
     }
@@ -163,14 +140,8 @@ impl Trial<'_> {
         };
         let succeeded = result.is_ok();
         self.check_result(result, expect(&failed), first);
-        attempt
-            .end()
-            .unwrap_or_else(|wrong| panic!("{self}, {first:?}: {wrong}"));
-        assert_eq!(
-            dirs.spill.used_bytes(),
-            0,
-            "{self}, {first:?}: quota is given back"
-        );
+        attempt.end().unwrap_or_else(|wrong| panic!("{self}, {first:?}: {wrong}"));
+        assert_eq!(dirs.spill.used_bytes(), 0, "{self}, {first:?}: quota is given back");
 
         // Panics for a half output. After an error there may be a whole one only where what failed
         // came after the commit, or hid whether it happened.
@@ -182,9 +153,7 @@ impl Trial<'_> {
             assert!(why, "{self}, {first:?}: an error, but an output");
         }
         // A failed removal, or not knowing whether a name was given, leaves things to the sweep.
-        let removed = !failed
-            .iter()
-            .any(|op| op.is_removal() || *op == StoreOp::IsLinked);
+        let removed = !failed.iter().any(|op| op.is_removal() || *op == StoreOp::IsLinked);
         if removed {
             assert_eq!(ground.left(workload), NOTHING, "{self}, {first:?}");
         }
@@ -197,13 +166,9 @@ impl Trial<'_> {
         let attempt = workload.attempt();
         let output = workload.write(&attempt, &dirs, 2);
         let output = output.unwrap_or_else(|error| panic!("{self}, {first:?}: again: {error}"));
-        workload
-            .check(&output)
-            .unwrap_or_else(|wrong| panic!("{self}, {first:?}: {wrong}"));
+        workload.check(&output).unwrap_or_else(|wrong| panic!("{self}, {first:?}: {wrong}"));
         drop(output);
-        attempt
-            .end()
-            .unwrap_or_else(|wrong| panic!("{self}, {first:?}: {wrong}"));
+        attempt.end().unwrap_or_else(|wrong| panic!("{self}, {first:?}: {wrong}"));
         if removed {
             assert_eq!(ground.left(workload), NOTHING, "{self}, {first:?}: again");
         }
@@ -211,11 +176,7 @@ impl Trial<'_> {
         if !removed {
             ground.sweep();
         }
-        assert_eq!(
-            ground.left_when_closed(workload),
-            NOTHING,
-            "{self}, {first:?}: closed"
-        );
+        assert_eq!(ground.left_when_closed(workload), NOTHING, "{self}, {first:?}: closed");
     }
 
     fn check_result(&self, result: Result<MapOutput>, expect: Expect, first: StoreOp) {
@@ -226,11 +187,8 @@ impl Trial<'_> {
             }
             Err(error) => {
                 assert_eq!(expect, Expect::ErrorOrSuccess, "{self}, {first:?}: {error}");
-                let kind = if self.fault == Fault::NO_SPACE {
-                    ErrorKind::NoSpace
-                } else {
-                    ErrorKind::Io
-                };
+                let kind =
+                    if self.fault == Fault::NO_SPACE { ErrorKind::NoSpace } else { ErrorKind::Io };
                 assert_eq!(error.kind(), kind, "{self}, {first:?}: {error}");
             }
         }
@@ -250,18 +208,9 @@ impl Trial<'_> {
 
 impl std::fmt::Display for Trial<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            workload,
-            variant,
-            at,
-            fault,
-            repeat,
-        } = self;
+        let Self { workload, variant, at, fault, repeat } = self;
         let name = workload.name();
-        write!(
-            f,
-            "{name}, {variant:?}: {fault:?} {repeat:?} at operation {at}"
-        )
+        write!(f, "{name}, {variant:?}: {fault:?} {repeat:?} at operation {at}")
     }
 }
 

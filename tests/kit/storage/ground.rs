@@ -40,38 +40,25 @@ impl Variant {
     pub const PLAIN: Self = Self::ONE_DIR[0];
 
     const fn new(lacking: &'static [StoreOp], named: bool) -> Self {
-        Self {
-            lacking,
-            named,
-            spill_dirs: 1,
-        }
+        Self { lacking, named, spill_dirs: 1 }
     }
 
     /// It as a number, for another process.
     pub fn number(self) -> usize {
-        let one_dir = Self {
-            spill_dirs: 1,
-            ..self
-        };
+        let one_dir = Self { spill_dirs: 1, ..self };
         let found = Self::ONE_DIR.iter().position(|variant| *variant == one_dir);
         found.expect("a variant that is listed") * 2 + self.spill_dirs - 1
     }
 
     /// The other way round.
     pub fn of_number(number: usize) -> Self {
-        Self {
-            spill_dirs: number % 2 + 1,
-            ..Self::ONE_DIR[number / 2]
-        }
+        Self { spill_dirs: number % 2 + 1, ..Self::ONE_DIR[number / 2] }
     }
 
     /// The same with two spill directories.
     #[must_use]
     pub const fn with_two_dirs(self) -> Self {
-        Self {
-            spill_dirs: 2,
-            ..self
-        }
+        Self { spill_dirs: 2, ..self }
     }
 }
 
@@ -105,20 +92,12 @@ impl Ground {
             tempfile::tempdir()
         };
         let root = root.expect("a temporary directory");
-        Self {
-            path: root.path().to_path_buf(),
-            variant,
-            _root: Some(root),
-        }
+        Self { path: root.path().to_path_buf(), variant, _root: Some(root) }
     }
 
     /// Directories that another process made.
     pub const fn at(path: PathBuf, variant: Variant) -> Self {
-        Self {
-            path,
-            variant,
-            _root: None,
-        }
+        Self { path, variant, _root: None }
     }
 
     /// What filesystem it is on.
@@ -160,9 +139,8 @@ impl Ground {
         out_quota: Option<u64>,
     ) -> Result<Opened> {
         let store: Arc<dyn Store> = Arc::<FaultStore>::clone(store);
-        let paths: Vec<PathBuf> = (0..self.variant.spill_dirs)
-            .map(|index| self.spill_path(index))
-            .collect();
+        let paths: Vec<PathBuf> =
+            (0..self.variant.spill_dirs).map(|index| self.spill_path(index)).collect();
         spill.named = self.variant.named;
         let out = OutputOptions {
             sync: SyncPolicy::OnCommit,
@@ -197,16 +175,9 @@ impl Ground {
 
     /// Bytes of all files in the output directory.
     pub fn output_bytes(&self) -> u64 {
-        let files = self
-            .entries()
-            .into_iter()
-            .filter(|path| path.starts_with(OUT));
-        let lengths = files
-            .map(|path| self.path.join(path))
-            .filter(|path| path.is_file());
-        lengths
-            .map(|path| path.metadata().expect("a file").len())
-            .sum()
+        let files = self.entries().into_iter().filter(|path| path.starts_with(OUT));
+        let lengths = files.map(|path| self.path.join(path)).filter(|path| path.is_file());
+        lengths.map(|path| path.metadata().expect("a file").len()).sum()
     }
 
     /// What is left beside the output if it is there: of an attempt that is over nothing may be.
@@ -278,10 +249,7 @@ impl Ground {
         if left.contains(&schema) {
             let bytes = std::fs::read(self.path.join(&schema)).expect("a schema file");
             let encoded = encode_schema(workload.spec().schema()).expect("an encoding");
-            assert!(
-                bytes.len() > encoded.len() && bytes.ends_with(&encoded),
-                "a whole schema"
-            );
+            assert!(bytes.len() > encoded.len() && bytes.ends_with(&encoded), "a whole schema");
             left.retain(|path| *path != schema);
         }
         left
@@ -290,8 +258,7 @@ impl Ground {
 
 /// Whether it is the directory of a session.
 pub(super) fn is_session(path: &Path) -> bool {
-    path.file_name()
-        .is_some_and(|name| name.to_string_lossy().starts_with(".bywash-"))
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".bywash-"))
 }
 
 /// Whether it is the lock of a session.

@@ -26,10 +26,7 @@ pub fn everywhere(
         for at in chosen {
             let ground = Ground::new(variant);
             let argument = argument(workload, &ground, (at, fault));
-            let killed = command(&argument)
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status();
+            let killed = command(&argument).stdout(Stdio::null()).stderr(Stdio::null()).status();
             let killed = killed.expect("a child");
             let name = workload.name();
             let place = format!("{name}, {variant:?}: {fault:?} at operation {at}");
@@ -68,34 +65,19 @@ pub(super) fn check(workload: &Workload, ground: &Ground, place: &str) {
     let before = ground.committed(workload);
     let dirs = ground.open(&ground.store()).expect("directories");
     assert_eq!(ground.left(workload), NOTHING, "{place}: swept");
-    let sessions = ground
-        .entries()
-        .into_iter()
-        .filter(|path| super::ground::is_session(path));
+    let sessions = ground.entries().into_iter().filter(|path| super::ground::is_session(path));
     let ours = ground.variant().spill_dirs + 1;
     assert_eq!(sessions.count(), ours, "{place}: a dead session is left");
-    assert_eq!(
-        ground.committed(workload),
-        before,
-        "{place}: a sweep takes no output"
-    );
+    assert_eq!(ground.committed(workload), before, "{place}: a sweep takes no output");
     let attempt = workload.attempt();
     let output = workload.write(&attempt, &dirs, 2);
     let output = output.unwrap_or_else(|error| panic!("{place}: again: {error}"));
-    workload
-        .check(&output)
-        .unwrap_or_else(|wrong| panic!("{place}: {wrong}"));
+    workload.check(&output).unwrap_or_else(|wrong| panic!("{place}: {wrong}"));
     assert_eq!(output.attempt().0, if before { 1 } else { 2 }, "{place}");
     drop(output);
-    attempt
-        .end()
-        .unwrap_or_else(|wrong| panic!("{place}: {wrong}"));
+    attempt.end().unwrap_or_else(|wrong| panic!("{place}: {wrong}"));
     drop(dirs);
-    assert_eq!(
-        ground.left_when_closed(workload),
-        NOTHING,
-        "{place}: closed"
-    );
+    assert_eq!(ground.left_when_closed(workload), NOTHING, "{place}: closed");
 }
 
 /// Everything a child needs to know, as text.
@@ -113,11 +95,7 @@ pub(super) fn parse(argument: &str) -> (Workload, Ground, (u64, Fault)) {
     let workload = Workload::of_name(word());
     let variant = Variant::of_number(word().parse().expect("a number"));
     let at = word().parse().expect("a number");
-    let fault = if word() == "1" {
-        Fault::KillAfter
-    } else {
-        Fault::Kill
-    };
+    let fault = if word() == "1" { Fault::KillAfter } else { Fault::Kill };
     let ground = Ground::at(PathBuf::from(word()), variant);
     (workload, ground, (at, fault))
 }

@@ -39,10 +39,7 @@ pub fn step_by_step(workload: &Workload, variant: Variant, limit: Limit) -> usiz
             let below = attempt(workload, variant, limit, enough - 1);
             // Of two directories, the other one may have had room for it.
             let alone = limit != Limit::SpillDir || variant.spill_dirs == 1;
-            assert!(
-                below.is_some() || !alone,
-                "{limit:?}: a byte less is not enough"
-            );
+            assert!(below.is_some() || !alone, "{limit:?}: a byte less is not enough");
         }
         // With two directories the next write may go to the other one: always move on.
         quota = enough.max(quota + 1);
@@ -113,28 +110,18 @@ fn attempt(workload: &Workload, variant: Variant, limit: Limit, quota: u64) -> O
             None
         }
         Err(error) => {
-            assert_eq!(
-                error.kind(),
-                ErrorKind::Quota,
-                "{limit:?} of {quota}: {error}"
-            );
+            assert_eq!(error.kind(), ErrorKind::Quota, "{limit:?} of {quota}: {error}");
             let figure = |figure| error.figure(figure).expect("a figure of the error");
             assert_eq!(figure(Figure::Quota), quota, "{error}");
             assert!(!ground.committed(workload), "{limit:?} of {quota}");
             Some((quota - figure(Figure::Available), figure(Figure::Requested)))
         }
     };
-    memory
-        .end()
-        .unwrap_or_else(|wrong| panic!("{limit:?} of {quota}: {wrong}"));
+    memory.end().unwrap_or_else(|wrong| panic!("{limit:?} of {quota}: {wrong}"));
     assert_eq!(dirs.spill.used_bytes(), 0, "{limit:?} of {quota}");
     assert_eq!(ground.left(workload), NOTHING, "{limit:?} of {quota}");
     drop(dirs);
-    assert_eq!(
-        ground.left_when_closed(workload),
-        NOTHING,
-        "{limit:?} of {quota}"
-    );
+    assert_eq!(ground.left_when_closed(workload), NOTHING, "{limit:?} of {quota}");
     if refused.is_some() {
         let dirs = ground.open(&store).expect("directories");
         let memory = workload.attempt();

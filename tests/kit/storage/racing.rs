@@ -100,11 +100,8 @@ pub fn one_killed(
             let early = late.then(|| attempt(workload, &ours, 2).expect("no fault"));
             let argument = argument(workload, &ground, (at, fault));
             let mut command = command(&argument);
-            let mut child = command
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("a child");
+            let mut child =
+                command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a child");
             let winner = early.unwrap_or_else(|| {
                 attempt(workload, &ours, 2).unwrap_or_else(|error| panic!("{place}: {error}"))
             });
@@ -140,16 +137,8 @@ fn end<const N: usize>(
     assert_eq!(committed, winner, "{place}: the output");
     drop(dirs);
     ground.sweep();
-    assert_eq!(
-        ground.left_when_closed(workload),
-        NOTHING,
-        "{place}: closed"
-    );
-    assert_eq!(
-        ground.committed_by(workload),
-        winner,
-        "{place}: a sweep takes no output"
-    );
+    assert_eq!(ground.left_when_closed(workload), NOTHING, "{place}: closed");
+    assert_eq!(ground.committed_by(workload), winner, "{place}: a sweep takes no output");
 }
 
 /// Runs `trial` at the chosen operations of an attempt, opening not included.
@@ -164,10 +153,7 @@ fn each(
     let mut covered = Covered::default();
     covered.add(&chosen, &record);
     for at in chosen {
-        trial(
-            at,
-            &format!("{}, {variant:?}: operation {at}", workload.name()),
-        );
+        trial(at, &format!("{}, {variant:?}: operation {at}", workload.name()));
     }
     covered
 }

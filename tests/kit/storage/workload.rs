@@ -130,14 +130,7 @@ impl Workload {
     /// A writer for one attempt.
     pub fn writer(&self, attempt: &Attempt, dirs: &Opened, number: u64) -> Result<ShuffleWriter> {
         let (spill, out) = (&dirs.spill, &dirs.out);
-        ShuffleWriter::new(
-            &self.spec,
-            &attempt.task,
-            spill,
-            out,
-            MAP,
-            AttemptId(number),
-        )
+        ShuffleWriter::new(&self.spec, &attempt.task, spill, out, MAP, AttemptId(number))
     }
 
     /// Writes everything, but does not finish.
@@ -163,18 +156,11 @@ impl Workload {
         }
         for (partition, expected) in (0..).zip(&self.expected) {
             let mut numbers = Vec::with_capacity(expected.len());
-            for batch in output
-                .read(partition, &task, ChargeMode::Detached)
-                .map_err(text)?
-            {
+            for batch in output.read(partition, &task, ChargeMode::Detached).map_err(text)? {
                 let batch = batch.map_err(text)?;
                 let payloads = batch.column(1).as_string::<i32>();
-                for (row, &number) in batch
-                    .column(0)
-                    .as_primitive::<Int64Type>()
-                    .values()
-                    .iter()
-                    .enumerate()
+                for (row, &number) in
+                    batch.column(0).as_primitive::<Int64Type>().values().iter().enumerate()
                 {
                     if !is_payload(payloads.value(row), number) {
                         return Err(format!("row {number} has another row's payload"));
@@ -183,9 +169,7 @@ impl Workload {
                 }
             }
             if numbers != *expected || output.rows(partition) != expected.len() as u64 {
-                return Err(format!(
-                    "the rows of partition {partition} are not those written"
-                ));
+                return Err(format!("the rows of partition {partition} are not those written"));
             }
         }
         Ok(())
@@ -212,9 +196,7 @@ impl Attempt {
         drop(task);
         match (ledger.granted(), ledger.live()) {
             (0, 0) => Ok(()),
-            (granted, live) => Err(format!(
-                "{granted} bytes granted and {live} live at the end"
-            )),
+            (granted, live) => Err(format!("{granted} bytes granted and {live} live at the end")),
         }
     }
 }
@@ -249,10 +231,7 @@ impl Rows {
     fn write(&mut self, lengths: &[usize]) {
         let mut ids = Vec::with_capacity(lengths.len());
         let numbers: Vec<i64> = (self.next..).take(lengths.len()).collect();
-        let payloads = numbers
-            .iter()
-            .zip(lengths)
-            .map(|(number, len)| payload(*number, *len));
+        let payloads = numbers.iter().zip(lengths).map(|(number, len)| payload(*number, *len));
         let payloads: StringArray = payloads.map(Some).collect();
         for &number in &numbers {
             let partitions = u64::try_from(self.expected.len()).expect("few");

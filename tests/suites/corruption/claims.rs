@@ -15,17 +15,8 @@ use bywash_tests::map_files::MapFiles;
 use crate::outputs::{CODECS, chained, framed, mixed};
 use crate::subject::{Demand, Part, Subject};
 
-const EXTREMES: [u64; 9] = [
-    0,
-    0x7f,
-    0xff,
-    0x7fff_ffff,
-    0x8000_0000,
-    0xffff_ffff,
-    1 << 40,
-    1 << 60,
-    u64::MAX,
-];
+const EXTREMES: [u64; 9] =
+    [0, 0x7f, 0xff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1 << 40, 1 << 60, u64::MAX];
 
 #[test]
 fn extreme_values_in_every_place_of_mixed_blocks() {
@@ -103,16 +94,8 @@ fn extreme_values_in_every_place_of_an_index_and_a_schema() {
 #[test]
 fn a_chain_that_claims_a_huge_row_is_refused_by_the_ledger() {
     let columns: [(DataType, ArrayRef, u64); 2] = [
-        (
-            DataType::LargeBinary,
-            Arc::new(LargeBinaryArray::from_iter_values([vec![1; 500]])),
-            8,
-        ),
-        (
-            DataType::Utf8,
-            Arc::new(StringArray::from_iter_values(["a".repeat(500)])),
-            4,
-        ),
+        (DataType::LargeBinary, Arc::new(LargeBinaryArray::from_iter_values([vec![1; 500]])), 8),
+        (DataType::Utf8, Arc::new(StringArray::from_iter_values(["a".repeat(500)])), 4),
     ];
     for (data_type, column, length_bytes) in columns {
         let wide = data_type == DataType::LargeBinary;
@@ -123,14 +106,7 @@ fn a_chain_that_claims_a_huge_row_is_refused_by_the_ledger() {
         let subject = Subject::new(files, vec![batch], 1 << 20);
         let blocks = subject.files.blocks();
         assert!(blocks.len() > 2, "a chain");
-        for row in [
-            2 << 20,
-            i32::MAX as u64,
-            4 << 30,
-            1 << 40,
-            1 << 60,
-            u64::MAX - 8,
-        ] {
+        for row in [2 << 20, i32::MAX as u64, 4 << 30, 1 << 40, 1 << 60, u64::MAX - 8] {
             let mut files = subject.files.clone();
             for block in &blocks {
                 let at = block.start + offset::CHAIN_BYTES;
@@ -141,9 +117,7 @@ fn a_chain_that_claims_a_huge_row_is_refused_by_the_ledger() {
             files.data[at..at + 8].copy_from_slice(&row.to_le_bytes());
             files.repair_blocks(&blocks);
             let what = format!("a row of {row}");
-            let error = subject
-                .check_files(&files, Demand::NothingWrong, &what)
-                .unwrap();
+            let error = subject.check_files(&files, Demand::NothingWrong, &what).unwrap();
             let addressable = row < 1 << 62;
             if addressable && (wide || i32::try_from(row).is_ok()) {
                 assert_eq!(error.kind(), ErrorKind::MemoryLimit, "{what}: {error}");
@@ -214,13 +188,9 @@ fn an_index_or_schema_of_any_length_is_charged_before_it_is_read() {
     let len = 128 + (u64::from(partitions) + 1) * 8 + u64::from(partitions) * 12 + 4;
     let schema_bytes = 16u32 << 20;
     subject.files.schema[schema_offset::LENGTH..][..4].copy_from_slice(&schema_bytes.to_le_bytes());
-    for (part, len) in [
-        (Part::Index, len),
-        (
-            Part::Schema,
-            SCHEMA_HEADER_BYTES as u64 + u64::from(schema_bytes),
-        ),
-    ] {
+    for (part, len) in
+        [(Part::Index, len), (Part::Schema, SCHEMA_HEADER_BYTES as u64 + u64::from(schema_bytes))]
+    {
         let other = mixed(Codec::None);
         other.put(part, subject.bytes(part));
         let what = format!("{part:?} of {len} bytes");
@@ -241,9 +211,7 @@ fn decoding_a_schema_stays_within_what_was_granted() {
         Schema::new((0..3000).map(narrow).collect::<Vec<_>>()),
         Schema::new((0..300).map(noted).collect::<Vec<_>>()),
         Schema::new(vec![narrow(0)]).with_metadata(
-            [("k".to_owned(), "v".repeat(100_000))]
-                .into_iter()
-                .collect::<HashMap<_, _>>(),
+            [("k".to_owned(), "v".repeat(100_000))].into_iter().collect::<HashMap<_, _>>(),
         ),
     ];
     for schema in schemas {

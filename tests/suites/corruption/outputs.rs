@@ -33,29 +33,20 @@ pub(crate) fn mixed(codec: Codec) -> Subject {
         let blob = |id: i32| (id % 4 != 1).then(|| vec![7; usize::try_from(id % 5).unwrap() * 3]);
         let names: Vec<_> = ids.clone().map(name).collect();
         let blobs: Vec<_> = ids.clone().map(blob).collect();
-        let prices = ids
-            .clone()
-            .map(|id| (id % 2 == 0).then_some(i128::from(id)));
+        let prices = ids.clone().map(|id| (id % 2 == 0).then_some(i128::from(id)));
         let prices: Decimal128Array = prices.collect();
         let columns: Vec<ArrayRef> = vec![
             Arc::new(PrimitiveArray::<Int32Type>::from_iter_values(ids.clone())),
             Arc::new(NullArray::new(ids.len())),
             Arc::new(StringArray::from(names)),
-            Arc::new(
-                ids
-                    .map(|id| (id % 3 > 0).then_some(id % 2 == 1))
-                    .collect::<BooleanArray>(),
-            ),
+            Arc::new(ids.map(|id| (id % 3 > 0).then_some(id % 2 == 1)).collect::<BooleanArray>()),
             Arc::new(prices.with_precision_and_scale(12, 2).unwrap()),
             Arc::new(LargeBinaryArray::from_iter(blobs)),
         ];
         RecordBatch::try_new(Arc::clone(&schema), columns).unwrap()
     };
-    let partitions = [
-        vec![batch(0, 3), batch(3, 4)],
-        vec![],
-        vec![batch(7, 1), batch(8, 9), batch(17, 2)],
-    ];
+    let partitions =
+        [vec![batch(0, 3), batch(3, 4)], vec![], vec![batch(7, 1), batch(8, 9), batch(17, 2)]];
     subject(&schema, codec, 64 << 10, &partitions)
 }
 
@@ -76,10 +67,7 @@ pub(crate) fn chained(codec: Codec) -> Subject {
         ];
         RecordBatch::try_new(Arc::clone(&schema), columns).unwrap()
     };
-    let partitions = [
-        vec![row(Some(1), 5), row(None, 250), row(Some(3), 0)],
-        vec![row(None, 300)],
-    ];
+    let partitions = [vec![row(Some(1), 5), row(None, 250), row(Some(3), 0)], vec![row(None, 300)]];
     subject(&schema, codec, 200, &partitions)
 }
 
@@ -92,11 +80,7 @@ pub(crate) fn framed(codec: Codec) -> Subject {
     ]));
     let rows = 9 << 10;
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(
-            (0..rows)
-                .map(|id| (id != 77).then_some(5))
-                .collect::<Int64Array>(),
-        ),
+        Arc::new((0..rows).map(|id| (id != 77).then_some(5)).collect::<Int64Array>()),
         Arc::new(StringArray::from_iter_values((0..rows).map(|_| "abcd"))),
         Arc::new((0..rows).map(|_| Some(true)).collect::<BooleanArray>()),
     ];

@@ -62,20 +62,9 @@ impl Subject {
         files.store(dir.path()).unwrap();
         let out = OutputDir::open_existing(Arc::new(FsStore::new()), dir.path()).unwrap();
         let map = files.index_name.split('.').next().unwrap().parse().unwrap();
-        let subject = Self {
-            dir,
-            out,
-            map: MapId(map),
-            files,
-            expected,
-            capacity,
-        };
+        let subject = Self { dir, out, map: MapId(map), files, expected, capacity };
         // Undamaged, it is right.
-        assert!(
-            subject
-                .check(Demand::RightUntilError, &"undamaged")
-                .is_none()
-        );
+        assert!(subject.check(Demand::RightUntilError, &"undamaged").is_none());
         subject
     }
 

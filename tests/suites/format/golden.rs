@@ -27,22 +27,16 @@ fn golden_dir(sample: &Sample) -> PathBuf {
 fn write(sample: &Sample) -> MapFiles {
     let dir = tempfile::tempdir().unwrap();
     let store: Arc<dyn Store> = Arc::new(FsStore::new());
-    let spill = SpillDirs::open(
-        Arc::clone(&store),
-        &[dir.path().join("spill")],
-        SpillOptions::default(),
-    )
-    .unwrap();
+    let spill =
+        SpillDirs::open(Arc::clone(&store), &[dir.path().join("spill")], SpillOptions::default())
+            .unwrap();
     let path = dir.path().join("out");
     let out = OutputDir::open(store, &path, OutputOptions::default()).unwrap();
     let schema = sample.batch.schema();
     let spec = ShuffleSpec::new(schema, sample.partitions, Partitioning::Ids).unwrap();
     let spec = spec.with_codec(sample.codec);
     let budget = minimum_budget(&spec, 1).unwrap();
-    let task = MemoryLedger::new(budget)
-        .admit(1, budget)
-        .unwrap()
-        .remove(0);
+    let task = MemoryLedger::new(budget).admit(1, budget).unwrap().remove(0);
     let mut writer = ShuffleWriter::new(&spec, &task, &spill, &out, MAP, ATTEMPT).unwrap();
     writer.write_with_ids(&sample.batch, &sample.ids).unwrap();
     let output = writer.finish().unwrap();
@@ -123,10 +117,7 @@ fn the_worked_example_of_the_document_is_the_golden_one() {
     assert_eq!(example("schema"), golden.schema);
     let document = std::fs::read_to_string(root().join("docs/FORMAT.md")).unwrap();
     for name in [&golden.data_name, &golden.index_name, &golden.schema_name] {
-        assert!(
-            document.contains(name.as_str()),
-            "the document names {name}"
-        );
+        assert!(document.contains(name.as_str()), "the document names {name}");
     }
 }
 

@@ -26,11 +26,9 @@ pub(crate) struct Sample {
 
 pub(crate) fn samples() -> Vec<Sample> {
     let mut samples = vec![example()];
-    for (name, codec) in [
-        ("types-none", Codec::None),
-        ("types-lz4", Codec::Lz4),
-        ("types-zstd", Codec::ZSTD),
-    ] {
+    for (name, codec) in
+        [("types-none", Codec::None), ("types-lz4", Codec::Lz4), ("types-zstd", Codec::ZSTD)]
+    {
         samples.push(every_type(name, codec));
     }
     samples.push(long_row("chain-lz4", Codec::Lz4));
@@ -42,10 +40,8 @@ pub(crate) fn samples() -> Vec<Sample> {
 
 /// The worked example of the document.
 fn example() -> Sample {
-    let fields = vec![
-        Field::new("id", DataType::Int32, false),
-        Field::new("name", DataType::Utf8, true),
-    ];
+    let fields =
+        vec![Field::new("id", DataType::Int32, false), Field::new("name", DataType::Utf8, true)];
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Int32Array::from(vec![1, 2, 3])),
         Arc::new(StringArray::from(vec![Some("ant"), None, Some("bee")])),
@@ -119,21 +115,16 @@ fn column(data_type: &DataType, rows: usize) -> ArrayRef {
     let data = ArrayData::builder(data_type.clone()).len(rows);
     let data = match layout.nodes()[0].physical {
         Physical::Null => data,
-        Physical::Bool => data
-            .null_bit_buffer(Some(bits(valid)))
-            .add_buffer(bits(|row| row % 3 == 0)),
+        Physical::Bool => {
+            data.null_bit_buffer(Some(bits(valid))).add_buffer(bits(|row| row % 3 == 0))
+        }
         Physical::Fixed { width } => {
             let mut values = vec![0; rows * width as usize];
             for (row, value) in values.chunks_exact_mut(width as usize).enumerate() {
                 // Nothing under a null, whose bytes a writer may keep or not.
-                value[0] = if valid(row) {
-                    u8::try_from(row % 100).unwrap()
-                } else {
-                    0
-                };
+                value[0] = if valid(row) { u8::try_from(row % 100).unwrap() } else { 0 };
             }
-            data.null_bit_buffer(Some(bits(valid)))
-                .add_buffer(Buffer::from(values))
+            data.null_bit_buffer(Some(bits(valid))).add_buffer(Buffer::from(values))
         }
         Physical::Variable { wide } => {
             let mut offsets = vec![0u8; if wide { 8 } else { 4 }];

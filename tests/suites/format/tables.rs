@@ -19,11 +19,7 @@ use crate::document::table;
 fn compare(name: &str, fields: &[(&str, usize)], end: usize) {
     let table = table(name);
     assert_eq!(table.len(), fields.len(), "{name}");
-    let ends = fields
-        .iter()
-        .skip(1)
-        .map(|(_, offset)| *offset)
-        .chain([end]);
+    let ends = fields.iter().skip(1).map(|(_, offset)| *offset).chain([end]);
     for ((row, (field, offset)), end) in table.iter().zip(fields).zip(ends) {
         let what = format!("{name}: {row:?}");
         assert_eq!(row[0], offset.to_string(), "{what}");
@@ -77,10 +73,7 @@ fn fields_are_where_the_document_says() {
     );
     compare(
         "filler",
-        &[
-            ("magic", filler_offset::MAGIC),
-            ("length", filler_offset::LENGTH),
-        ],
+        &[("magic", filler_offset::MAGIC), ("length", filler_offset::LENGTH)],
         filler_offset::ZEROS,
     );
     compare(
@@ -143,20 +136,10 @@ fn numbers_are_what_the_document_says() {
             ("last", FLAG_LAST.into()),
         ],
     );
-    compare_values(
-        "kinds",
-        &[
-            ("columns", KIND_COLUMNS.into()),
-            ("records", KIND_RECORDS.into()),
-        ],
-    );
+    compare_values("kinds", &[("columns", KIND_COLUMNS.into()), ("records", KIND_RECORDS.into())]);
     compare_values(
         "codecs",
-        &[
-            ("none", TAG_NONE.into()),
-            ("lz4", TAG_LZ4.into()),
-            ("zstd", TAG_ZSTD.into()),
-        ],
+        &[("none", TAG_NONE.into()), ("lz4", TAG_LZ4.into()), ("zstd", TAG_ZSTD.into())],
     );
     compare_values(
         "limits",

@@ -37,10 +37,7 @@ pub(crate) fn all() -> Vec<(&'static str, DataType)> {
         ("Duration", D::Duration(U::Second)),
         ("Interval(YearMonth)", D::Interval(IntervalUnit::YearMonth)),
         ("Interval(DayTime)", D::Interval(IntervalUnit::DayTime)),
-        (
-            "Interval(MonthDayNano)",
-            D::Interval(IntervalUnit::MonthDayNano),
-        ),
+        ("Interval(MonthDayNano)", D::Interval(IntervalUnit::MonthDayNano)),
         ("Utf8", D::Utf8),
         ("LargeUtf8", D::LargeUtf8),
         ("Binary", D::Binary),
@@ -94,12 +91,8 @@ fn every_type_has_the_code_and_the_buffers_of_the_document() {
 
 #[test]
 fn units_and_zones_are_encoded_as_the_document_says() {
-    let units = [
-        TimeUnit::Second,
-        TimeUnit::Millisecond,
-        TimeUnit::Microsecond,
-        TimeUnit::Nanosecond,
-    ];
+    let units =
+        [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond, TimeUnit::Nanosecond];
     let table = table("units");
     assert_eq!(table.len(), units.len());
     for (row, unit) in table.iter().zip(units) {

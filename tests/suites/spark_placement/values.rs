@@ -27,11 +27,7 @@ pub(super) struct Column {
 pub(super) fn arrays(column: &Value) -> Vec<Column> {
     let spark_type = text(&column["type"]);
     let values = list(&column["values"]);
-    let rule = |name: &str, array: ArrayRef| Column {
-        name: name.into(),
-        is_rule: true,
-        array,
-    };
+    let rule = |name: &str, array: ArrayRef| Column { name: name.into(), is_rule: true, array };
     match spark_type {
         "void" => vec![rule("Null", Arc::new(NullArray::new(values.len())))],
         "boolean" => {
@@ -39,55 +35,32 @@ pub(super) fn arrays(column: &Value) -> Vec<Column> {
             vec![rule("Boolean", Arc::new(booleans))]
         }
         "tinyint" => vec![rule("Int8", Arc::new(ints(values).collect::<Int8Array>()))],
-        "smallint" => vec![rule(
-            "Int16",
-            Arc::new(ints(values).collect::<Int16Array>()),
-        )],
-        "int" => vec![rule(
-            "Int32",
-            Arc::new(ints(values).collect::<Int32Array>()),
-        )],
-        "bigint" => vec![rule(
-            "Int64",
-            Arc::new(ints(values).collect::<Int64Array>()),
-        )],
+        "smallint" => vec![rule("Int16", Arc::new(ints(values).collect::<Int16Array>()))],
+        "int" => vec![rule("Int32", Arc::new(ints(values).collect::<Int32Array>()))],
+        "bigint" => vec![rule("Int64", Arc::new(ints(values).collect::<Int64Array>()))],
         "float" => {
             let bits = |hex: &str| f32::from_bits(u32::from_str_radix(hex, 16).unwrap());
-            let floats = values
-                .iter()
-                .map(|v| v.as_str().map(bits))
-                .collect::<Float32Array>();
+            let floats = values.iter().map(|v| v.as_str().map(bits)).collect::<Float32Array>();
             vec![rule("Float32", Arc::new(floats))]
         }
         "double" => {
             let bits = |hex: &str| f64::from_bits(u64::from_str_radix(hex, 16).unwrap());
-            let floats = values
-                .iter()
-                .map(|v| v.as_str().map(bits))
-                .collect::<Float64Array>();
+            let floats = values.iter().map(|v| v.as_str().map(bits)).collect::<Float64Array>();
             vec![rule("Float64", Arc::new(floats))]
         }
-        "date" => vec![rule(
-            "Date32",
-            Arc::new(ints(values).collect::<Date32Array>()),
-        )],
+        "date" => vec![rule("Date32", Arc::new(ints(values).collect::<Date32Array>()))],
         "timestamp" => {
             let instants = ints(values).collect::<TimestampMicrosecondArray>();
             let zoned = |zone: &str| Arc::new(instants.clone().with_timezone(zone)) as ArrayRef;
             let zones = ["UTC", "+05:30", "Europe/Berlin"];
-            zones
-                .map(|zone| rule("Timestamp(us, zone)", zoned(zone)))
-                .into()
+            zones.map(|zone| rule("Timestamp(us, zone)", zoned(zone))).into()
         }
         "timestamp_ntz" => {
             let instants = ints(values).collect::<TimestampMicrosecondArray>();
             vec![rule("Timestamp(us)", Arc::new(instants))]
         }
         "time" => {
-            vec![rule(
-                "Time64(ns)",
-                Arc::new(ints(values).collect::<Time64NanosecondArray>()),
-            )]
+            vec![rule("Time64(ns)", Arc::new(ints(values).collect::<Time64NanosecondArray>()))]
         }
         "string" => {
             let strings: Vec<_> = values.iter().map(Value::as_str).collect();
@@ -113,10 +86,7 @@ pub(super) fn arrays(column: &Value) -> Vec<Column> {
             vec![rule("Duration(us)", Arc::new(micros))]
         }
         "interval" => {
-            let calendars = values
-                .iter()
-                .map(calendar)
-                .collect::<IntervalMonthDayNanoArray>();
+            let calendars = values.iter().map(calendar).collect::<IntervalMonthDayNanoArray>();
             vec![rule("Interval(MonthDayNano)", Arc::new(calendars))]
         }
         decimal => decimals(decimal, values),
@@ -124,38 +94,17 @@ pub(super) fn arrays(column: &Value) -> Vec<Column> {
 }
 
 fn decimals(spark_type: &str, values: &[Value]) -> Vec<Column> {
-    let digits = spark_type
-        .strip_prefix("decimal(")
-        .and_then(|rest| rest.strip_suffix(')'));
-    let (precision, scale) = digits
-        .and_then(|digits| digits.split_once(','))
-        .expect(spark_type);
-    let (precision, scale) = (
-        precision.parse::<u8>().unwrap(),
-        scale.parse::<i8>().unwrap(),
-    );
-    let array: Decimal128Array = values
-        .iter()
-        .map(|v| v.as_str().map(|digits| digits.parse::<i128>().unwrap()))
-        .collect();
+    let digits = spark_type.strip_prefix("decimal(").and_then(|rest| rest.strip_suffix(')'));
+    let (precision, scale) = digits.and_then(|digits| digits.split_once(',')).expect(spark_type);
+    let (precision, scale) = (precision.parse::<u8>().unwrap(), scale.parse::<i8>().unwrap());
+    let array: Decimal128Array =
+        values.iter().map(|v| v.as_str().map(|digits| digits.parse::<i128>().unwrap())).collect();
     let array: ArrayRef = Arc::new(array.with_precision_and_scale(precision, scale).unwrap());
 
-    let name = if precision <= 18 {
-        "Decimal128(p <= 18)"
-    } else {
-        "Decimal128(p > 18)"
-    };
-    let mut forms = vec![Column {
-        name: name.into(),
-        is_rule: true,
-        array: Arc::clone(&array),
-    }];
+    let name = if precision <= 18 { "Decimal128(p <= 18)" } else { "Decimal128(p > 18)" };
+    let mut forms = vec![Column { name: name.into(), is_rule: true, array: Arc::clone(&array) }];
     let mut widened = |name: &str, array: ArrayRef| {
-        forms.push(Column {
-            name: name.into(),
-            is_rule: false,
-            array,
-        });
+        forms.push(Column { name: name.into(), is_rule: false, array });
     };
     let unscaled = || array.as_primitive::<Decimal128Type>().iter();
     if precision <= 9 {
@@ -177,20 +126,13 @@ fn decimals(spark_type: &str, values: &[Value]) -> Vec<Column> {
 }
 
 fn ints<T: TryFrom<i64>>(values: &[Value]) -> impl Iterator<Item = Option<T>> {
-    values.iter().map(|value| {
-        value
-            .as_i64()
-            .map(|v| T::try_from(v).ok().expect("in range"))
-    })
+    values.iter().map(|value| value.as_i64().map(|v| T::try_from(v).ok().expect("in range")))
 }
 
 fn calendar(value: &Value) -> Option<IntervalMonthDayNano> {
     let parts = value.as_array()?;
     let part = |at: usize| parts[at].as_i64().unwrap();
-    let (months, days) = (
-        i32::try_from(part(0)).unwrap(),
-        i32::try_from(part(1)).unwrap(),
-    );
+    let (months, days) = (i32::try_from(part(0)).unwrap(), i32::try_from(part(1)).unwrap());
     Some(IntervalMonthDayNano::new(months, days, part(2) * 1000))
 }
 

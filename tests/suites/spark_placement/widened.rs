@@ -26,24 +26,13 @@ fn widening(
     values: impl Array + 'static,
     equal: impl Array + 'static,
 ) -> Widening {
-    Widening {
-        from,
-        to,
-        values: Arc::new(values),
-        equal: Arc::new(equal),
-    }
+    Widening { from, to, values: Arc::new(values), equal: Arc::new(equal) }
 }
 
 #[test]
 fn documented_widenings_hold() {
     let mut tested = BTreeSet::new();
-    for Widening {
-        from,
-        to,
-        values,
-        equal,
-    } in widenings()
-    {
+    for Widening { from, to, values, equal } in widenings() {
         let hash = |array: &ArrayRef| {
             let hasher = SparkHash::try_new(&schema_of(&[Arc::clone(array)]), &[0]).unwrap();
             let mut out = vec![0; array.len()];
@@ -86,44 +75,18 @@ fn widenings() -> Vec<Widening> {
 }
 
 fn numbers() -> Vec<Widening> {
-    let decimals = [
-        None,
-        Some(0),
-        Some(-1),
-        Some(999_999_999),
-        Some(-999_999_999),
-    ];
+    let decimals = [None, Some(0), Some(-1), Some(999_999_999), Some(-999_999_999)];
     let decimal = |precision| {
         let array: Decimal128Array = decimals.iter().map(|v| v.map(i128::from)).collect();
         array.with_precision_and_scale(precision, 2).unwrap()
     };
     let decimal32: Decimal32Array = decimals.iter().copied().collect();
     let decimal64: Decimal64Array = decimals.iter().map(|v| v.map(i64::from)).collect();
-    let decimal256: Decimal256Array = decimals
-        .iter()
-        .map(|v| v.map(|v| i256::from_i128(v.into())))
-        .collect();
-    let u64s = [
-        0,
-        1,
-        127,
-        128,
-        255,
-        256,
-        u64::MAX >> 1,
-        (u64::MAX >> 1) + 1,
-        u64::MAX,
-    ];
+    let decimal256: Decimal256Array =
+        decimals.iter().map(|v| v.map(|v| i256::from_i128(v.into()))).collect();
+    let u64s = [0, 1, 127, 128, 255, 256, u64::MAX >> 1, (u64::MAX >> 1) + 1, u64::MAX];
     let u64s_as_decimals = Decimal128Array::from_iter_values(u64s.map(i128::from));
-    let halves = [
-        0.0,
-        -0.0,
-        1.5,
-        -65504.0,
-        f32::INFINITY,
-        f32::NAN,
-        6.103_515_6e-5,
-    ];
+    let halves = [0.0, -0.0, 1.5, -65504.0, f32::INFINITY, f32::NAN, 6.103_515_6e-5];
     vec![
         widening(
             "UInt8",
@@ -224,12 +187,7 @@ fn wide_decimals() -> Widening {
         two_to(254),
     ]);
     let values = values.with_precision_and_scale(76, 0).unwrap();
-    widening(
-        "Decimal256(p > 38)",
-        "Binary",
-        values,
-        BinaryArray::from(bytes),
-    )
+    widening("Decimal256(p > 38)", "Binary", values, BinaryArray::from(bytes))
 }
 
 fn times() -> Vec<Widening> {
@@ -292,29 +250,11 @@ fn instants() -> Vec<Widening> {
         widening(
             "Date64",
             "Date32",
-            Date64Array::from(vec![
-                0,
-                DAY - 1,
-                DAY,
-                -1,
-                -DAY,
-                -DAY - 1,
-                DAY * 4_294_967_297,
-            ]),
+            Date64Array::from(vec![0, DAY - 1, DAY, -1, -DAY, -DAY - 1, DAY * 4_294_967_297]),
             Date32Array::from(vec![0, 0, 1, -1, -1, -2, 1]),
         ),
-        widening(
-            "Timestamp(s)",
-            "Timestamp(us)",
-            seconds.clone(),
-            at(&of_seconds),
-        ),
-        widening(
-            "Timestamp(s)",
-            "Timestamp(us)",
-            seconds.with_timezone("UTC"),
-            at(&of_seconds),
-        ),
+        widening("Timestamp(s)", "Timestamp(us)", seconds.clone(), at(&of_seconds)),
+        widening("Timestamp(s)", "Timestamp(us)", seconds.with_timezone("UTC"), at(&of_seconds)),
         widening("Timestamp(ms)", "Timestamp(us)", millis, at(&of_millis)),
         widening(
             "Timestamp(ns)",
@@ -322,18 +262,8 @@ fn instants() -> Vec<Widening> {
             TimestampNanosecondArray::from(fine.clone()),
             at(&floored),
         ),
-        widening(
-            "Duration(s)",
-            "Duration(us)",
-            long_seconds,
-            for_micros(&of_seconds),
-        ),
-        widening(
-            "Duration(ms)",
-            "Duration(us)",
-            long_millis,
-            for_micros(&of_millis),
-        ),
+        widening("Duration(s)", "Duration(us)", long_seconds, for_micros(&of_seconds)),
+        widening("Duration(ms)", "Duration(us)", long_millis, for_micros(&of_millis)),
         widening(
             "Duration(ns)",
             "Duration(us)",

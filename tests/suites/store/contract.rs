@@ -46,18 +46,10 @@ fn the_double_fails_exactly_what_it_is_told() {
     assert_eq!(error.place(), root.path().to_str());
     assert_eq!(faults.fired(), Some(StoreOp::Len));
     assert_eq!(store.len(&file).unwrap(), 6);
-    assert_eq!(
-        faults.record(),
-        [StoreOp::WriteAt, StoreOp::Len, StoreOp::Len]
-    );
+    assert_eq!(faults.record(), [StoreOp::WriteAt, StoreOp::Len, StoreOp::Len]);
 
     faults.arm(0, Fault::SHORT, Repeat::Once);
-    assert_eq!(
-        write_all_at(&*store, &file, b"123456", 6)
-            .unwrap_err()
-            .kind(),
-        ErrorKind::Io
-    );
+    assert_eq!(write_all_at(&*store, &file, b"123456", 6).unwrap_err().kind(), ErrorKind::Io);
     assert_eq!(store.len(&file).unwrap(), 9, "half is written");
     let mut bytes = [0; 4];
     faults.arm(0, Fault::SHORT, Repeat::Once);
@@ -67,10 +59,7 @@ fn the_double_fails_exactly_what_it_is_told() {
     assert!(store.remove(&dir, &name("a")).is_err());
     assert!(store.remove(&dir, &name("a")).is_err());
     faults.disarm();
-    assert_eq!(
-        store.remove(&dir, &name("a")).unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
+    assert_eq!(store.remove(&dir, &name("a")).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 fn both(root: &Path) {
@@ -102,10 +91,7 @@ fn files(store: &dyn Store, dir: &StoreDir, root: &Path) {
     let mut back = vec![1; 100_005];
     read_exact_at(store, &again, &mut back, 0).unwrap();
     assert_eq!(back.split_at(5), (&[0; 5][..], &bytes[..]));
-    assert!(
-        store.write_at(&again, b"x", 0).is_err(),
-        "opened for reading"
-    );
+    assert!(store.write_at(&again, b"x", 0).is_err(), "opened for reading");
     assert_eq!(store.read_at(&again, &mut back, 100_005).unwrap(), 0);
     let error = read_exact_at(store, &again, &mut back[..2], 100_004).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
@@ -127,10 +113,7 @@ fn files(store: &dyn Store, dir: &StoreDir, root: &Path) {
 
     std::fs::write(root.join("target"), "x").unwrap();
     symlink("target", root.join("link")).unwrap();
-    assert!(
-        store.open(dir, &name("link"), Access::Read).is_err(),
-        "links are not followed"
-    );
+    assert!(store.open(dir, &name("link"), Access::Read).is_err(), "links are not followed");
     assert!(store.create_new(dir, &name("link")).unwrap().is_none());
     store.remove(dir, &name("link")).unwrap();
     store.remove(dir, &name("target")).unwrap();
@@ -140,14 +123,8 @@ fn publishing(store: &dyn Store, dir: &StoreDir, root: &Path) {
     match store.create_unnamed(dir) {
         Ok(file) => {
             write_all_at(store, &file, b"whole", 0).unwrap();
-            assert_eq!(
-                store.link_unnamed(&file, dir, &name("p")).unwrap(),
-                Publish::Done
-            );
-            assert_eq!(
-                store.link_unnamed(&file, dir, &name("p")).unwrap(),
-                Publish::AlreadyExists
-            );
+            assert_eq!(store.link_unnamed(&file, dir, &name("p")).unwrap(), Publish::Done);
+            assert_eq!(store.link_unnamed(&file, dir, &name("p")).unwrap(), Publish::AlreadyExists);
             assert_eq!(std::fs::read(root.join("p")).unwrap(), b"whole");
             assert_eq!(mode(&root.join("p")), 0o600);
             let other = store.create_unnamed(dir).unwrap();
@@ -170,23 +147,10 @@ fn publishing(store: &dyn Store, dir: &StoreDir, root: &Path) {
         write_all_at(store, &made, content.as_bytes(), 0).unwrap();
     }
     let (x, y, z) = (name("x"), name("y"), name("z"));
-    assert_eq!(
-        store.rename_noreplace(dir, &x, dir, &y).unwrap(),
-        Publish::AlreadyExists
-    );
-    assert_eq!(
-        store.hard_link(dir, &x, dir, &y).unwrap(),
-        Publish::AlreadyExists
-    );
-    assert_eq!(
-        std::fs::read(root.join("y")).unwrap(),
-        b"two",
-        "never replaced"
-    );
-    assert_eq!(
-        store.rename_noreplace(dir, &x, dir, &z).unwrap(),
-        Publish::Done
-    );
+    assert_eq!(store.rename_noreplace(dir, &x, dir, &y).unwrap(), Publish::AlreadyExists);
+    assert_eq!(store.hard_link(dir, &x, dir, &y).unwrap(), Publish::AlreadyExists);
+    assert_eq!(std::fs::read(root.join("y")).unwrap(), b"two", "never replaced");
+    assert_eq!(store.rename_noreplace(dir, &x, dir, &z).unwrap(), Publish::Done);
     assert_eq!(store.hard_link(dir, &z, dir, &x).unwrap(), Publish::Done);
     assert_eq!(std::fs::read(root.join("x")).unwrap(), b"one");
     for name in [x, y, z] {
@@ -196,24 +160,17 @@ fn publishing(store: &dyn Store, dir: &StoreDir, root: &Path) {
 
 fn directories(store: &dyn Store, dir: &StoreDir, root: &Path) {
     assert_eq!(store.make_dir(dir, &name("d")).unwrap(), Publish::Done);
-    assert_eq!(
-        store.make_dir(dir, &name("d")).unwrap(),
-        Publish::AlreadyExists
-    );
+    assert_eq!(store.make_dir(dir, &name("d")).unwrap(), Publish::AlreadyExists);
     assert_eq!(mode(&root.join("d")), 0o700);
     let sub = store.open_subdir(dir, &name("d")).unwrap();
     assert_eq!(sub.path().as_ref(), format!("{}/d", root.display()));
     symlink("d", root.join("to-d")).unwrap();
-    assert!(
-        store.open_subdir(dir, &name("to-d")).is_err(),
-        "links are not followed"
-    );
+    assert!(store.open_subdir(dir, &name("to-d")).is_err(), "links are not followed");
     store.remove(dir, &name("to-d")).unwrap();
 
     // More than one buffer of entries, removed while they are listed.
-    let names: BTreeSet<Name> = (0..700)
-        .map(|n| Name::format(format_args!("entry-{n:040}")).unwrap())
-        .collect();
+    let names: BTreeSet<Name> =
+        (0..700).map(|n| Name::format(format_args!("entry-{n:040}")).unwrap()).collect();
     for name in &names {
         assert!(store.create_new(&sub, name).unwrap().is_some());
     }
@@ -226,10 +183,7 @@ fn directories(store: &dyn Store, dir: &StoreDir, root: &Path) {
         })
         .unwrap();
     assert_eq!(listed, names);
-    assert!(
-        store.remove_dir(dir, &name("d")).is_err(),
-        "it holds a foreign file"
-    );
+    assert!(store.remove_dir(dir, &name("d")).is_err(), "it holds a foreign file");
     std::fs::remove_file(root.join("d/not a name")).unwrap();
     let stop = store.list(dir, &mut |_| Err(bywash_core::Error::internal("stop")));
     assert_eq!(stop.unwrap_err().message(), "stop");

@@ -53,11 +53,7 @@ pub(crate) fn commit(out: &Arc<OutputDir>, map: MapId, attempt: AttemptId) -> Re
 }
 
 pub(crate) fn open(store: Arc<dyn Store>, path: &Path, sweep: SweepMode) -> Arc<OutputDir> {
-    let options = OutputOptions {
-        sync: SyncPolicy::OnCommit,
-        quota: None,
-        sweep,
-    };
+    let options = OutputOptions { sync: SyncPolicy::OnCommit, quota: None, sweep };
     OutputDir::open_with_indexes(store, path, options, index_names).unwrap()
 }
 
@@ -113,11 +109,7 @@ fn each_way_publishes_once_and_never_replaces() {
 #[test]
 fn a_filesystem_with_no_way_is_refused() {
     let root = tempfile::tempdir().unwrap();
-    let lacking = [
-        StoreOp::LinkUnnamed,
-        StoreOp::RenameNoreplace,
-        StoreOp::HardLink,
-    ];
+    let lacking = [StoreOp::LinkUnnamed, StoreOp::RenameNoreplace, StoreOp::HardLink];
     let store = Arc::new(FaultStore::lacking(fs_store(), &lacking));
     let refused =
         OutputDir::open_with_indexes(store, root.path(), OutputOptions::default(), index_names);
@@ -147,10 +139,7 @@ fn reading_changes_nothing() {
 #[test]
 fn quota_is_for_what_is_kept() {
     let root = tempfile::tempdir().unwrap();
-    let options = OutputOptions {
-        quota: Some(100),
-        ..OutputOptions::default()
-    };
+    let options = OutputOptions { quota: Some(100), ..OutputOptions::default() };
     let out = OutputDir::open_with_indexes(fs_store(), root.path(), options, index_names).unwrap();
     let name = Name::new("a").unwrap();
     let write = |bytes: usize| -> Result<OutputFile> {
@@ -160,16 +149,10 @@ fn quota_is_for_what_is_kept() {
     };
     drop(write(100).unwrap());
     let error = write(101).unwrap_err();
-    assert_eq!(
-        (error.kind(), error.figure(Figure::Quota)),
-        (ErrorKind::Quota, Some(100))
-    );
+    assert_eq!((error.kind(), error.figure(Figure::Quota)), (ErrorKind::Quota, Some(100)));
     let mut withdrawn = write(60).unwrap();
     assert_eq!(withdrawn.publish(&name).unwrap(), Publish::Done);
-    assert_eq!(
-        withdrawn.publish(&name).unwrap_err().kind(),
-        ErrorKind::InvalidState
-    );
+    assert_eq!(withdrawn.publish(&name).unwrap_err().kind(), ErrorKind::InvalidState);
     drop(withdrawn);
     assert!(!out.exists(&name).unwrap());
     let mut kept = write(60).unwrap();
@@ -241,16 +224,9 @@ fn every_operation_failing_for_good() {
                 }
                 let out = open(fs_store(), root.path(), SweepMode::Locked);
                 let committed = out.exists(&index_name(MapId(1)).unwrap()).unwrap();
-                assert!(
-                    committed || outcome.is_err(),
-                    "an output reported and not there"
-                );
+                assert!(committed || outcome.is_err(), "an output reported and not there");
                 if !committed {
-                    assert_eq!(
-                        entries(root.path()).len(),
-                        2,
-                        "only the session and its lock"
-                    );
+                    assert_eq!(entries(root.path()).len(), 2, "only the session and its lock");
                     commit(&out, MapId(1), AttemptId(1)).unwrap();
                 }
                 drop(out);
@@ -262,8 +238,5 @@ fn every_operation_failing_for_good() {
 
 /// Operations that are looked at again when they fail, so that one that was done counts as done.
 fn is_link(op: StoreOp) -> bool {
-    matches!(
-        op,
-        StoreOp::LinkUnnamed | StoreOp::RenameNoreplace | StoreOp::HardLink
-    )
+    matches!(op, StoreOp::LinkUnnamed | StoreOp::RenameNoreplace | StoreOp::HardLink)
 }

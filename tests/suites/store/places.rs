@@ -19,9 +19,7 @@ impl Mounted {
     pub(crate) fn tmpfs(size: &str) -> Option<Self> {
         Self::mount("tmpfs", |at, _| {
             let size = format!("size={size}");
-            run(Command::new("mount")
-                .args(["-t", "tmpfs", "-o", &size, "none"])
-                .arg(at))
+            run(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(at))
         })
     }
 
@@ -30,10 +28,7 @@ impl Mounted {
         Self::mount("ext4", |at, image| {
             run(Command::new("truncate").args(["-s", size]).arg(image))?;
             run(Command::new("mkfs.ext4").arg("-q").arg(image))?;
-            run(Command::new("mount")
-                .args(["-o", "loop"])
-                .arg(image)
-                .arg(at))
+            run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(at))
         })
     }
 

@@ -26,10 +26,7 @@ fn child() {
     let number = |name| std::env::var(name).unwrap().parse::<u64>().unwrap();
     match role.as_str() {
         "hold" => {
-            let options = SpillOptions {
-                named: true,
-                ..SpillOptions::default()
-            };
+            let options = SpillOptions { named: true, ..SpillOptions::default() };
             let paths = std::slice::from_ref(&path);
             let dirs = SpillDirs::open(fs_store(), paths, options).unwrap();
             let mut file = dirs.create(DirMask::default()).unwrap();
@@ -46,11 +43,7 @@ fn child() {
         }
         "commit" => {
             let way = WAYS[usize::try_from(number(WAY)).unwrap()];
-            let fault = if number(AFTER) == 1 {
-                Fault::KillAfter
-            } else {
-                Fault::Kill
-            };
+            let fault = if number(AFTER) == 1 { Fault::KillAfter } else { Fault::Kill };
             let faults = Arc::new(FaultStore::lacking(fs_store(), way));
             let store: Arc<dyn Store> = Arc::<FaultStore>::clone(&faults);
             faults.arm(number(AT), fault, Repeat::Once);
@@ -67,19 +60,11 @@ fn a_sweep_takes_what_a_killed_process_left_and_nothing_of_a_live_one() {
     let mut child = start("hold", root.path(), &[]);
     wait_ready(&mut child);
     let held = entries(root.path());
-    assert_eq!(
-        held.len(),
-        6,
-        "two sessions, two locks, a run, a data file: {held:?}"
-    );
+    assert_eq!(held.len(), 6, "two sessions, two locks, a run, a data file: {held:?}");
 
     for mode in [SweepMode::Off, SweepMode::Locked, SweepMode::Forced] {
         let report = sweep(root.path(), mode);
-        assert_eq!(
-            (report.sessions, report.files, report.failed),
-            (0, 0, 0),
-            "{mode:?}"
-        );
+        assert_eq!((report.sessions, report.files, report.failed), (0, 0, 0), "{mode:?}");
         assert_eq!(report.live, if mode == SweepMode::Off { 0 } else { 2 });
         assert_eq!(entries(root.path()), held);
     }
@@ -93,10 +78,7 @@ fn a_sweep_takes_what_a_killed_process_left_and_nothing_of_a_live_one() {
     assert_eq!(entries(root.path()), held);
     assert_eq!(sweep(root.path(), SweepMode::Off), SweepReport::default());
     let report = sweep(root.path(), SweepMode::Locked);
-    assert_eq!(
-        (report.sessions, report.files, report.live, report.failed),
-        (2, 2, 0, 0)
-    );
+    assert_eq!((report.sessions, report.files, report.live, report.failed), (2, 2, 0, 0));
     assert_eq!(entries(root.path()), NOTHING);
 }
 
@@ -104,10 +86,7 @@ fn a_sweep_takes_what_a_killed_process_left_and_nothing_of_a_live_one() {
 fn a_sweep_of_the_same_process_takes_nothing_live() {
     let root = tempfile::tempdir().unwrap();
     let paths = [root.path().to_path_buf()];
-    let options = SpillOptions {
-        named: true,
-        ..SpillOptions::default()
-    };
+    let options = SpillOptions { named: true, ..SpillOptions::default() };
     let dirs = SpillDirs::open(fs_store(), &paths, options).unwrap();
     let file = dirs.create(DirMask::default()).unwrap();
     let before = entries(root.path());
@@ -130,10 +109,7 @@ fn without_locks_a_sweep_is_only_on_request() {
     let store = FaultStore::lacking(fs_store(), &[StoreOp::TryLock]);
     let dir = store.open_dir(root.path()).unwrap();
     let report = sweep_outputs(&store, &dir, SweepMode::Locked, index_names).unwrap();
-    assert_eq!(
-        (report.without_lock, report.sessions, report.files),
-        (2, 0, 0)
-    );
+    assert_eq!((report.without_lock, report.sessions, report.files), (2, 0, 0));
     assert_eq!(entries(root.path()), left);
     let report = sweep_outputs(&store, &dir, SweepMode::Forced, index_names).unwrap();
     assert_eq!((report.sessions, report.files), (2, 2));
@@ -266,10 +242,7 @@ fn a_writer_that_ends_at_every_moment_of_a_sweep() {
             let mut index = out.create().unwrap();
             index.write_all_at(name.as_bytes(), 0).unwrap();
             let index_name = index_name(MapId(1)).unwrap();
-            assert_eq!(
-                index.commit(&index_name).unwrap(),
-                bywash_spill::Publish::Done
-            );
+            assert_eq!(index.commit(&index_name).unwrap(), bywash_spill::Publish::Done);
             data.keep();
             drop((index, out));
             faults.resume();
@@ -301,10 +274,7 @@ fn births_beside_sweeps() {
         let writers = [0, 1].map(|map| {
             scope.spawn(move || {
                 for attempt in 0..100 {
-                    let options = OutputOptions {
-                        sweep: SweepMode::Off,
-                        ..Default::default()
-                    };
+                    let options = OutputOptions { sweep: SweepMode::Off, ..Default::default() };
                     let out = OutputDir::open_with_indexes(fs_store(), path, options, index_names)
                         .unwrap();
                     let won = commit(&out, MapId(map), AttemptId(attempt)).unwrap();
@@ -327,10 +297,7 @@ fn an_unreadable_index_keeps_the_files_of_its_map() {
     let root = tempfile::tempdir().unwrap();
     let token = "0123456789abcdef";
     for (name, text) in [
-        (
-            format!("1.0.{token}.data"),
-            "kept, since the index cannot be read",
-        ),
+        (format!("1.0.{token}.data"), "kept, since the index cannot be read"),
         ("1.index".to_owned(), ""),
         (format!("2.0.{token}.data"), "named"),
         ("2.index".to_owned(), "2.0.0123456789abcdef.data"),
@@ -395,11 +362,7 @@ fn start(role: &str, path: &Path, numbers: &[(&str, usize)]) -> Child {
     for (name, number) in numbers {
         command.env(name, number.to_string());
     }
-    command
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 fn wait_ready(child: &mut Child) {

@@ -10,35 +10,21 @@ use crate::places::{Mounted, NOTHING, entries, fault_store, fs_store};
 
 #[test]
 fn a_file_keeps_its_bytes_and_leaves_nothing() {
-    for (named, lacking) in [
-        (false, None),
-        (true, None),
-        (false, Some(StoreOp::CreateUnnamed)),
-    ] {
+    for (named, lacking) in [(false, None), (true, None), (false, Some(StoreOp::CreateUnnamed))] {
         let root = tempfile::tempdir().unwrap();
         let store: Arc<dyn Store> = Arc::new(FaultStore::lacking(fs_store(), lacking.as_slice()));
         let path = root.path().join("made/on/demand");
-        let options = SpillOptions {
-            named,
-            ..SpillOptions::default()
-        };
+        let options = SpillOptions { named, ..SpillOptions::default() };
         let dirs = SpillDirs::open(store, std::slice::from_ref(&path), options).unwrap();
         let mut file = dirs.create(DirMask::default()).unwrap();
         file.write_all_at(b"spilled", 3).unwrap();
         let names = entries(&path);
-        assert_eq!(
-            names.len(),
-            if named { 3 } else { 2 },
-            "session, lock, file: {names:?}"
-        );
+        assert_eq!(names.len(), if named { 3 } else { 2 }, "session, lock, file: {names:?}");
         assert_eq!(dirs.used_bytes(), 10);
         let mut back = [0; 7];
         file.read_exact_at(&mut back, 3).unwrap();
         assert_eq!(&back, b"spilled");
-        assert_eq!(
-            file.read_exact_at(&mut back, 4).unwrap_err().kind(),
-            ErrorKind::Corrupt
-        );
+        assert_eq!(file.read_exact_at(&mut back, 4).unwrap_err().kind(), ErrorKind::Corrupt);
         drop(file);
         assert_eq!(dirs.used_bytes(), 0);
         assert_eq!(entries(&path).len(), 2);
@@ -77,16 +63,10 @@ fn quotas_are_reserved_before_writing_and_come_back() {
     }
     let mut second = dirs.create(DirMask::default()).unwrap();
     let error = second.write_all_at(&[4; 61], 0).unwrap_err();
-    assert_eq!(
-        (error.kind(), error.figure(Figure::Quota)),
-        (ErrorKind::Quota, Some(150))
-    );
+    assert_eq!((error.kind(), error.figure(Figure::Quota)), (ErrorKind::Quota, Some(150)));
     assert_eq!(dirs.used_bytes(), 90, "a refused reservation takes nothing");
     second.write_all_at(&[4; 60], 0).unwrap();
-    assert_eq!(
-        dirs.create(DirMask::default()).unwrap_err().kind(),
-        ErrorKind::Quota
-    );
+    assert_eq!(dirs.create(DirMask::default()).unwrap_err().kind(), ErrorKind::Quota);
 
     let full = first.dir();
     drop(first);
@@ -106,10 +86,7 @@ fn quotas_are_reserved_before_writing_and_come_back() {
 fn a_directory_emptied_by_a_good_file_is_usable_again() {
     let root = tempfile::tempdir().unwrap();
     let paths = ["a", "b"].map(|dir| root.path().join(dir));
-    let options = SpillOptions {
-        quota_per_dir: Some(100),
-        ..SpillOptions::default()
-    };
+    let options = SpillOptions { quota_per_dir: Some(100), ..SpillOptions::default() };
     let dirs = SpillDirs::open(fs_store(), &paths, options).unwrap();
     let mut held = dirs.create(DirMask::default()).unwrap();
     held.write_all_at(&[1; 60], 0).unwrap();
@@ -146,29 +123,15 @@ fn a_failing_directory_is_left_for_another_one() {
     let second = dirs.create(excluded).unwrap();
     let third = dirs.create(excluded.with(second.dir())).unwrap();
     assert_eq!(
-        dirs.create(excluded.with(second.dir()).with(third.dir()))
-            .unwrap_err()
-            .kind(),
+        dirs.create(excluded.with(second.dir()).with(third.dir())).unwrap_err().kind(),
         ErrorKind::Unavailable
     );
-    let last = dirs
-        .create(DirMask::default().with(second.dir()).with(third.dir()))
-        .unwrap();
-    assert_eq!(
-        last.dir(),
-        bad.dir(),
-        "tried again when nothing else is left"
-    );
+    let last = dirs.create(DirMask::default().with(second.dir()).with(third.dir())).unwrap();
+    assert_eq!(last.dir(), bad.dir(), "tried again when nothing else is left");
     faults.arm(0, Fault::NO_SPACE, Repeat::Once);
-    assert!(
-        dirs.create(DirMask::default()).is_ok(),
-        "creating goes on in the next directory"
-    );
+    assert!(dirs.create(DirMask::default()).is_ok(), "creating goes on in the next directory");
     faults.arm(0, Fault::NO_SPACE, Repeat::Forever);
-    assert_eq!(
-        dirs.create(DirMask::default()).unwrap_err().kind(),
-        ErrorKind::NoSpace
-    );
+    assert_eq!(dirs.create(DirMask::default()).unwrap_err().kind(), ErrorKind::NoSpace);
 }
 
 #[test]
@@ -182,18 +145,10 @@ fn directories_that_cannot_be_used_are_left_out_or_named() {
     assert_eq!(file.dir().get(), 1, "by its place in the order given");
     drop((dirs, file));
     let all = [wrong.clone(), wrong.join("below")];
-    let error = SpillDirs::open(fs_store(), &all, options)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        all.iter()
-            .all(|path| error.contains(&path.display().to_string())),
-        "{error}"
-    );
+    let error = SpillDirs::open(fs_store(), &all, options).unwrap_err().to_string();
+    assert!(all.iter().all(|path| error.contains(&path.display().to_string())), "{error}");
     assert_eq!(
-        SpillDirs::open(fs_store(), &[], options)
-            .unwrap_err()
-            .kind(),
+        SpillDirs::open(fs_store(), &[], options).unwrap_err().kind(),
         ErrorKind::InvalidArgument
     );
     let many = vec![good; 65];
@@ -225,11 +180,7 @@ fn a_full_disk_is_no_quota() {
 /// Every operation of a run failing in turn, with and without names: an error, and nothing left.
 #[test]
 fn every_operation_failing() {
-    for (named, lacking) in [
-        (false, None),
-        (true, None),
-        (false, Some(StoreOp::CreateUnnamed)),
-    ] {
+    for (named, lacking) in [(false, None), (true, None), (false, Some(StoreOp::CreateUnnamed))] {
         let kinds = [Fault::IO, Fault::NO_SPACE, Fault::SHORT, Fault::IO_AFTER];
         for fault in kinds {
             let mut reached = 0;
@@ -238,10 +189,7 @@ fn every_operation_failing() {
                 let paths = [root.path().to_path_buf()];
                 let faults = Arc::new(FaultStore::lacking(fs_store(), lacking.as_slice()));
                 let store: Arc<dyn Store> = Arc::<FaultStore>::clone(&faults);
-                let options = SpillOptions {
-                    named,
-                    ..SpillOptions::default()
-                };
+                let options = SpillOptions { named, ..SpillOptions::default() };
                 let dirs = SpillDirs::open(store, &paths, options).unwrap();
                 faults.arm(at, fault, Repeat::Once);
                 let outcome = a_run(&dirs).map(drop);

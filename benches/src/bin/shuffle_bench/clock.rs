@@ -23,17 +23,11 @@ pub(crate) struct Elapsed {
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        Self {
-            cpu: clock_gettime(ClockId::ThreadCPUTime),
-            wall: Instant::now(),
-        }
+        Self { cpu: clock_gettime(ClockId::ThreadCPUTime), wall: Instant::now() }
     }
 
     pub(crate) fn elapsed(&self) -> Elapsed {
         let cpu = clock_gettime(ClockId::ThreadCPUTime) - self.cpu;
-        Elapsed {
-            wall: self.wall.elapsed(),
-            cpu: cpu.try_into().unwrap_or_default(),
-        }
+        Elapsed { wall: self.wall.elapsed(), cpu: cpu.try_into().unwrap_or_default() }
     }
 }

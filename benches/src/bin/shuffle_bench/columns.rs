@@ -23,27 +23,15 @@ struct Column {
 enum Values {
     None,
     Bits(BooleanBuffer),
-    Fixed {
-        bytes: arrow_buffer::Buffer,
-        width: usize,
-    },
-    Variable {
-        offsets: Vec<usize>,
-        bytes: arrow_buffer::Buffer,
-    },
+    Fixed { bytes: arrow_buffer::Buffer, width: usize },
+    Variable { offsets: Vec<usize>, bytes: arrow_buffer::Buffer },
 }
 
 impl Columns {
     /// The columns of a batch; fails for types that the engine refuses too.
     pub(crate) fn of(batch: &RecordBatch) -> Result<Self, String> {
-        let columns = batch
-            .columns()
-            .iter()
-            .map(|column| column_of(column.as_ref()));
-        Ok(Self {
-            columns: columns.collect::<Result<_, String>>()?,
-            rows: batch.num_rows(),
-        })
+        let columns = batch.columns().iter().map(|column| column_of(column.as_ref()));
+        Ok(Self { columns: columns.collect::<Result<_, String>>()?, rows: batch.num_rows() })
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -64,10 +52,7 @@ impl Columns {
     pub(crate) fn raw_bytes_of(&self, from: usize, to: usize) -> usize {
         let rows = to - from;
         let column_bytes = |column: &Column| {
-            let validity = column
-                .validity
-                .as_ref()
-                .map_or(0, |_nulls| rows.div_ceil(8));
+            let validity = column.validity.as_ref().map_or(0, |_nulls| rows.div_ceil(8));
             validity
                 + match &column.values {
                     Values::None => 0,
@@ -113,10 +98,7 @@ impl Columns {
 }
 
 fn column_of(array: &dyn Array) -> Result<Column, String> {
-    let validity = array
-        .nulls()
-        .filter(|nulls| nulls.null_count() > 0)
-        .cloned();
+    let validity = array.nulls().filter(|nulls| nulls.null_count() > 0).cloned();
     let values = match array.data_type() {
         DataType::Null => Values::None,
         DataType::Boolean => Values::Bits(array.as_boolean().values().clone()),
@@ -124,10 +106,9 @@ fn column_of(array: &dyn Array) -> Result<Column, String> {
         DataType::LargeUtf8 => variable(array.as_string::<i64>()),
         DataType::Binary => variable(array.as_binary::<i32>()),
         DataType::LargeBinary => variable(array.as_binary::<i64>()),
-        DataType::FixedSizeBinary(width) => fixed(
-            array,
-            usize::try_from(*width).map_err(|error| error.to_string())?,
-        ),
+        DataType::FixedSizeBinary(width) => {
+            fixed(array, usize::try_from(*width).map_err(|error| error.to_string())?)
+        }
         other => match other.primitive_width() {
             Some(width) => fixed(array, width),
             None => return Err(format!("columns of {other} have no raw layout here")),
@@ -143,13 +124,6 @@ fn fixed(array: &dyn Array, width: usize) -> Values {
 }
 
 fn variable<T: ByteArrayType>(array: &GenericByteArray<T>) -> Values {
-    let offsets = array
-        .value_offsets()
-        .iter()
-        .map(|offset| offset.as_usize())
-        .collect();
-    Values::Variable {
-        offsets,
-        bytes: array.values().clone(),
-    }
+    let offsets = array.value_offsets().iter().map(|offset| offset.as_usize()).collect();
+    Values::Variable { offsets, bytes: array.values().clone() }
 }

@@ -93,10 +93,7 @@ struct BlockWriter {
 impl BlockWriter {
     fn new(file: File, variant: Variant, plan: &FloorPlan<'_>) -> Result<Self> {
         let tasks = MemoryLedger::unlimited().admit(1, 0).map_err(fail)?;
-        let consumer = tasks
-            .first()
-            .ok_or("no task was admitted")?
-            .consumer("floor");
+        let consumer = tasks.first().ok_or("no task was admitted")?.consumer("floor");
         // Blocks are cut to whole rows of average size; leave room for uneven rows.
         let raw_max = variant.block_kib * 2048;
         Ok(Self {
@@ -114,10 +111,7 @@ impl BlockWriter {
     }
 
     fn write(&mut self, batch: &Columns) -> Result<()> {
-        let blocks = batch
-            .raw_bytes()
-            .div_ceil(self.variant.block_kib * 1024)
-            .max(1);
+        let blocks = batch.raw_bytes().div_ceil(self.variant.block_kib * 1024).max(1);
         for block in 0..blocks {
             let from = batch.rows() * block / blocks;
             let to = batch.rows() * (block + 1) / blocks;
@@ -149,9 +143,7 @@ impl BlockWriter {
         let mut length = 0;
         batch.buffers(from, to, &mut self.lengths, |buffer| {
             length += FRAME_HEADER_BYTES;
-            length += compressor
-                .compress(buffer, &mut pending[start + length..])
-                .1;
+            length += compressor.compress(buffer, &mut pending[start + length..]).1;
         });
         self.end_block(start, length)
     }
@@ -169,17 +161,11 @@ impl BlockWriter {
         let checksum = crc32c::crc32c(&self.pending[start..start + length]);
         self.pending[start - 4..start].copy_from_slice(&checksum.to_le_bytes());
         self.filled = start + length;
-        if self.filled < self.write_bytes {
-            Ok(())
-        } else {
-            self.flush()
-        }
+        if self.filled < self.write_bytes { Ok(()) } else { self.flush() }
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.file
-            .write_all(&self.pending[..self.filled])
-            .map_err(fail)?;
+        self.file.write_all(&self.pending[..self.filled]).map_err(fail)?;
         self.written += u64::try_from(self.filled).map_err(fail)?;
         self.filled = 0;
         Ok(())

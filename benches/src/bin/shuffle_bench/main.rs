@@ -57,12 +57,7 @@ struct Arguments {
     #[arg(long, value_enum, default_value_t = PartitioningChoice::Hash)]
     partitioning: PartitioningChoice,
     /// Columns to hash, by index or name.
-    #[arg(
-        long,
-        default_value = "0",
-        value_delimiter = ',',
-        value_name = "COL[,COL]"
-    )]
+    #[arg(long, default_value = "0", value_delimiter = ',', value_name = "COL[,COL]")]
     hash_columns: Vec<String>,
     /// none, lz4, zstd or zstd:LEVEL.
     #[arg(long, default_value = "lz4", value_parser = parse_codec)]
@@ -120,10 +115,8 @@ fn run(args: &Arguments) -> Result<()> {
     }
     let parent = args.output_dir.clone().unwrap_or_else(std::env::temp_dir);
     std::fs::create_dir_all(&parent).map_err(fail)?;
-    let work = tempfile::Builder::new()
-        .prefix("shuffle-bench-")
-        .tempdir_in(parent)
-        .map_err(fail)?;
+    let work =
+        tempfile::Builder::new().prefix("shuffle-bench-").tempdir_in(parent).map_err(fail)?;
 
     let scan = Instant::now();
     let source = open_source(args)?;
@@ -134,9 +127,7 @@ fn run(args: &Arguments) -> Result<()> {
         spec: &spec,
         ids: match args.partitioning {
             PartitioningChoice::Hash => None,
-            PartitioningChoice::Ids => Some(Ids {
-                partitions: args.partitions,
-            }),
+            PartitioningChoice::Ids => Some(Ids { partitions: args.partitions }),
         },
         memory_limit: args.memory_limit,
         output_dir: work.path(),
@@ -153,15 +144,8 @@ fn run(args: &Arguments) -> Result<()> {
     for _ in 0..args.warmup {
         shuffle::run(&plan, &source)?;
     }
-    let tried = if args.floor {
-        try_floors(&floor_plan)?
-    } else {
-        Vec::new()
-    };
-    let best = tried
-        .iter()
-        .min_by(|a, b| a.seconds.total_cmp(&b.seconds))
-        .map(|best| best.variant);
+    let tried = if args.floor { try_floors(&floor_plan)? } else { Vec::new() };
+    let best = tried.iter().min_by(|a, b| a.seconds.total_cmp(&b.seconds)).map(|best| best.variant);
 
     let mut times = Vec::new();
     let mut floor_times = Vec::new();
@@ -244,20 +228,12 @@ fn of_run(args: &Arguments, times: &[Elapsed], last: &ShuffleRun) -> Report {
 
 /// Opens the input; what is compared with the floor or generated is held in memory.
 fn open_source(args: &Arguments) -> Result<Source> {
-    let rows_max = if args.limit == 0 {
-        usize::MAX
-    } else {
-        args.limit
-    };
+    let rows_max = if args.limit == 0 { usize::MAX } else { args.limit };
     if args.input.is_empty() {
         return Source::generate(args.scale_factor, args.batch_size, rows_max);
     }
     let source = Source::open(&args.input, args.batch_size, rows_max)?;
-    if args.floor {
-        source.decoded()
-    } else {
-        Ok(source)
-    }
+    if args.floor { source.decoded() } else { Ok(source) }
 }
 
 fn make_spec(args: &Arguments, source: &Source) -> Result<ShuffleSpec> {
@@ -287,10 +263,9 @@ fn make_spec(args: &Arguments, source: &Source) -> Result<ShuffleSpec> {
 fn decoded_columns(source: &Source) -> Result<Vec<Columns>> {
     match source {
         Source::Stream { .. } => Ok(Vec::new()),
-        Source::Decoded { batches, .. } => batches
-            .iter()
-            .map(|batch| Columns::of(batch).map_err(fail))
-            .collect(),
+        Source::Decoded { batches, .. } => {
+            batches.iter().map(|batch| Columns::of(batch).map_err(fail)).collect()
+        }
     }
 }
 
@@ -328,8 +303,6 @@ fn pin(cpu: usize) -> Result<()> {
 fn parse_rows(text: &str) -> std::result::Result<usize, String> {
     match text.parse::<usize>() {
         Ok(count) if count > 0 => Ok(count),
-        _ => Err(format!(
-            "`{text}` is not a count; give a whole number from 1 up"
-        )),
+        _ => Err(format!("`{text}` is not a count; give a whole number from 1 up")),
     }
 }

@@ -98,14 +98,10 @@ impl fmt::Display for Report {
             self.partitions,
             self.partitioning,
             self.codec,
-            self.memory_limit
-                .map_or_else(|| "without limit".to_owned(), human_size)
+            self.memory_limit.map_or_else(|| "without limit".to_owned(), human_size)
         )?;
         if let Some(seconds) = self.scan_seconds {
-            writeln!(
-                f,
-                "scan              {seconds:.3} s, before the clock and in no ratio"
-            )?;
+            writeln!(f, "scan              {seconds:.3} s, before the clock and in no ratio")?;
         }
         if let Some(bytes) = self.input_bytes {
             writeln!(f, "raw bytes         {}", human_size(bytes))?;
@@ -117,12 +113,7 @@ impl fmt::Display for Report {
             self.seconds.len(),
             self.rate(self.median_seconds)
         )?;
-        writeln!(
-            f,
-            "  output          {} ({})",
-            self.output_bytes,
-            human_size(self.output_bytes)
-        )?;
+        writeln!(f, "  output          {} ({})", self.output_bytes, human_size(self.output_bytes))?;
         writeln!(
             f,
             "  peak            {} granted, {} live",

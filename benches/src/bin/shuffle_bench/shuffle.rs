@@ -50,27 +50,15 @@ impl Ids {
 
 /// Shuffles the source once into a directory that is removed after the clock.
 pub(crate) fn run(plan: &Plan<'_>, source: &Source) -> Result<ShuffleRun> {
-    let dir = tempfile::Builder::new()
-        .prefix("run-")
-        .tempdir_in(plan.output_dir)
-        .map_err(fail)?;
+    let dir = tempfile::Builder::new().prefix("run-").tempdir_in(plan.output_dir).map_err(fail)?;
     let store: Arc<dyn Store> = Arc::new(FsStore::new());
-    let spill = SpillDirs::open(
-        Arc::clone(&store),
-        &[dir.path().to_owned()],
-        SpillOptions::default(),
-    )
-    .map_err(fail)?;
+    let spill =
+        SpillDirs::open(Arc::clone(&store), &[dir.path().to_owned()], SpillOptions::default())
+            .map_err(fail)?;
     let out = OutputDir::open(store, dir.path(), OutputOptions::default()).map_err(fail)?;
-    let ledger = plan
-        .memory_limit
-        .map_or_else(MemoryLedger::unlimited, MemoryLedger::new);
+    let ledger = plan.memory_limit.map_or_else(MemoryLedger::unlimited, MemoryLedger::new);
     let minimum = minimum_budget(plan.spec, 1).map_err(fail)?;
-    let task = ledger
-        .admit(1, minimum)
-        .map_err(fail)?
-        .pop()
-        .ok_or("no task was admitted")?;
+    let task = ledger.admit(1, minimum).map_err(fail)?.pop().ok_or("no task was admitted")?;
     let mut rows = 0u64;
     let mut ids = Vec::new();
 

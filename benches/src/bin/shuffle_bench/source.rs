@@ -13,27 +13,16 @@ use crate::failure::{Result, fail};
 /// Where batches come from.
 pub(crate) enum Source {
     /// Read again for every run.
-    Stream {
-        input: Input,
-        batch_rows: usize,
-        rows_max: usize,
-    },
+    Stream { input: Input, batch_rows: usize, rows_max: usize },
     /// In memory.
-    Decoded {
-        schema: SchemaRef,
-        batches: Vec<RecordBatch>,
-    },
+    Decoded { schema: SchemaRef, batches: Vec<RecordBatch> },
 }
 
 impl Source {
     /// Batches of Parquet files, read again for every run.
     pub(crate) fn open(paths: &[PathBuf], batch_rows: usize, rows_max: usize) -> Result<Self> {
         let input = Input::open(paths).map_err(fail)?;
-        Ok(Self::Stream {
-            input,
-            batch_rows,
-            rows_max,
-        })
+        Ok(Self::Stream { input, batch_rows, rows_max })
     }
 
     /// Batches of lineitem, generated now.
@@ -45,11 +34,7 @@ impl Source {
     /// The same batches, in memory.
     pub(crate) fn decoded(self) -> Result<Self> {
         match self {
-            Self::Stream {
-                input,
-                batch_rows,
-                rows_max,
-            } => {
+            Self::Stream { input, batch_rows, rows_max } => {
                 let batches = input.read(input.deal(1).concat(), batch_rows);
                 Self::decode(batches.map(|batch| batch.map_err(fail)), rows_max)
             }
@@ -68,11 +53,7 @@ impl Source {
     pub(crate) fn for_each(&self, mut each: impl FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
         match self {
             Self::Decoded { batches, .. } => batches.iter().try_for_each(each),
-            Self::Stream {
-                input,
-                batch_rows,
-                rows_max,
-            } => {
+            Self::Stream { input, batch_rows, rows_max } => {
                 let batches = input.read(input.deal(1).concat(), *batch_rows);
                 limited(batches.map(|batch| batch.map_err(fail)), *rows_max)
                     .try_for_each(|batch| each(&batch?))

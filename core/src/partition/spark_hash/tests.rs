@@ -14,57 +14,18 @@ use super::*;
 fn hashable() -> Vec<DataType> {
     use DataType::*;
     use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
-    let mut types = vec![
-        Null, Boolean, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64,
-    ];
-    types.extend([
-        Float16,
-        Float32,
-        Float64,
-        Date32,
-        Date64,
-        Time32(Second),
-        Time32(Millisecond),
-    ]);
-    types.extend([
-        Time64(Microsecond),
-        Time64(Nanosecond),
-        Utf8,
-        LargeUtf8,
-        Binary,
-        LargeBinary,
-    ]);
-    types.extend([
-        FixedSizeBinary(0),
-        FixedSizeBinary(1),
-        FixedSizeBinary(7),
-        FixedSizeBinary(16),
-    ]);
-    types.extend([
-        Decimal32(9, 2),
-        Decimal64(18, -1),
-        Decimal128(1, 0),
-        Decimal128(18, 3),
-    ]);
-    types.extend([
-        Decimal128(19, 0),
-        Decimal128(38, 9),
-        Decimal256(18, 1),
-        Decimal256(19, 0),
-    ]);
+    let mut types = vec![Null, Boolean, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64];
+    types.extend([Float16, Float32, Float64, Date32, Date64, Time32(Second), Time32(Millisecond)]);
+    types.extend([Time64(Microsecond), Time64(Nanosecond), Utf8, LargeUtf8, Binary, LargeBinary]);
+    types.extend([FixedSizeBinary(0), FixedSizeBinary(1), FixedSizeBinary(7), FixedSizeBinary(16)]);
+    types.extend([Decimal32(9, 2), Decimal64(18, -1), Decimal128(1, 0), Decimal128(18, 3)]);
+    types.extend([Decimal128(19, 0), Decimal128(38, 9), Decimal256(18, 1), Decimal256(19, 0)]);
     types.push(Decimal256(76, 20));
     for unit in [Second, Millisecond, Microsecond, Nanosecond] {
-        types.extend([
-            Timestamp(unit, None),
-            Timestamp(unit, Some("+02:00".into())),
-        ]);
+        types.extend([Timestamp(unit, None), Timestamp(unit, Some("+02:00".into()))]);
         types.push(Duration(unit));
     }
-    for unit in [
-        IntervalUnit::YearMonth,
-        IntervalUnit::DayTime,
-        IntervalUnit::MonthDayNano,
-    ] {
+    for unit in [IntervalUnit::YearMonth, IntervalUnit::DayTime, IntervalUnit::MonthDayNano] {
         types.push(Interval(unit));
     }
     types
@@ -158,9 +119,7 @@ impl Random {
         };
         let mut buffer = MutableBuffer::new(width * values);
         (0..values).for_each(|_| buffer.extend_from_slice(&self.value(width)));
-        let data = ArrayData::builder(data_type.clone())
-            .len(rows)
-            .add_buffer(buffer.into());
+        let data = ArrayData::builder(data_type.clone()).len(rows).add_buffer(buffer.into());
         make_array(data.nulls(nulls).build().unwrap())
     }
 
@@ -172,9 +131,8 @@ impl Random {
         let mut data = Vec::new();
         for _ in 0..rows {
             let length = self.below(23);
-            let text: String = (0..length)
-                .map(|_| ['a', 'Z', '\0', '\u{e9}'][self.below(4)])
-                .collect();
+            let text: String =
+                (0..length).map(|_| ['a', 'Z', '\0', '\u{e9}'][self.below(4)]).collect();
             lengths.push(text.len());
             data.extend(text.into_bytes());
         }
@@ -187,9 +145,7 @@ impl Random {
 }
 
 fn check(columns: &[ArrayRef], by: &[usize], start: usize, rows: usize, partitions: u32) {
-    let fields = columns
-        .iter()
-        .map(|c| Field::new("c", c.data_type().clone(), true));
+    let fields = columns.iter().map(|c| Field::new("c", c.data_type().clone(), true));
     let schema = Schema::new(fields.collect::<Vec<_>>());
     let hasher = SparkHash::try_new(&schema, by).unwrap();
     // What was there before must not matter.
@@ -202,11 +158,7 @@ fn check(columns: &[ArrayRef], by: &[usize], start: usize, rows: usize, partitio
     for row in 0..rows {
         let expected = oracle::hash_row(&chosen, start + row);
         assert_eq!(hashes[row], expected, "row {row} of {schema}");
-        assert_eq!(
-            ids[row],
-            pmod(expected, partitions),
-            "row {row} among {partitions}"
-        );
+        assert_eq!(ids[row], pmod(expected, partitions), "row {row} among {partitions}");
     }
 }
 
@@ -238,10 +190,7 @@ fn every_type_over_several_strips() {
     let mut random = Random(42);
     for data_type in hashable() {
         let rows = 2 * STRIP_ROWS + 77;
-        let columns = [
-            random.array(&data_type, rows),
-            random.array(&DataType::Int32, rows),
-        ];
+        let columns = [random.array(&data_type, rows), random.array(&DataType::Int32, rows)];
         check(&columns, &[0, 1], 0, rows, 1000);
         check(&columns, &[0], 65, rows - 65, 200);
     }
@@ -263,10 +212,7 @@ fn refusals_name_the_column() {
     ]);
     let error = |columns: &[usize]| SparkHash::try_new(&schema, columns).unwrap_err();
 
-    assert_eq!(
-        error(&[]).to_string(),
-        "hash partitioning needs at least one column"
-    );
+    assert_eq!(error(&[]).to_string(), "hash partitioning needs at least one column");
     let out_of_range = error(&[0, 3]);
     assert_eq!(out_of_range.kind(), ErrorKind::InvalidArgument);
     assert_eq!(out_of_range.figure(Figure::Column), Some(3));
