@@ -5,8 +5,9 @@ use crate::chunk::{Staging, StagingSize};
 use crate::codec::Codec;
 use crate::column::Layout;
 
-/// Rows of a staging chunk at most: a column of them sits in the second-level cache.
-const CHUNK_ROWS_MAX: usize = 64 << 10;
+/// Rows of a staging chunk at most: what is staged and a column of what is sorted sit in cache, and
+/// more rows gained nothing at any number of partitions (docs/BENCHMARKS.md).
+const CHUNK_ROWS_MAX: usize = 32 << 10;
 /// Rows of a staging chunk at the minimum budget.
 const CHUNK_ROWS_MIN: usize = 2 << 10;
 /// Staging bytes that decide how many rows the minimum budget has room for.
