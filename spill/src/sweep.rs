@@ -133,18 +133,28 @@ fn sweep_session(
     let Some(dir) = found(store.open_subdir(parent, name))? else {
         return Ok(None);
     };
-    let mut lock = found(store.open(&dir, &LOCK, Access::ReadWrite))?;
-    if lock.is_none() {
+    let mut lock = None;
+    let mut refused = None;
+    // Its owner may make and remove the lock between two looks: look again, a bounded time.
+    for _ in 0..LOOKS_MAX {
+        lock = found(store.open(&dir, &LOCK, Access::ReadWrite))?;
+        if lock.is_some() {
+            break;
+        }
         // Not yet locked, or half retired: both are empty, and only an empty one is removed.
         match found(store.remove_dir(parent, name)) {
             Ok(removed) => return Ok(removed.map(|()| (Life::Dead, 0))),
+            Err(error) if error.os_error() == Some(NOT_EMPTY) => refused = Some(error),
             Err(error) => {
-                lock = found(store.open(&dir, &LOCK, Access::ReadWrite))?;
-                if lock.is_none() && mode != SweepMode::Forced {
-                    return Err(error);
-                }
+                refused = Some(error);
+                break;
             }
         }
+    }
+    if let (None, Some(error)) = (&lock, refused)
+        && mode != SweepMode::Forced
+    {
+        return Err(error);
     }
     // Held until the session is gone.
     let life = match &lock {
@@ -190,3 +200,7 @@ fn is_orphan(
         Err(_) => Ok(false),
     }
 }
+
+/// Looks at a session that is neither locked nor empty before it counts as one that cannot be removed.
+const LOOKS_MAX: usize = 4;
+const NOT_EMPTY: i32 = rustix::io::Errno::NOTEMPTY.raw_os_error();

@@ -88,7 +88,7 @@ impl MemoryLedger {
                     .with(Figure::Found, count)
             })?;
         let mut inner = self.shared.lock();
-        inner.collect_returned(&self.shared);
+        inner.collect_returned();
         let admitted = inner.state.admit(count, minimum)?;
         Ok(admitted
             .into_iter()
@@ -128,7 +128,7 @@ impl MemoryLedger {
     /// Bytes in buffers that outlived their task.
     pub fn exported(&self) -> u64 {
         let mut inner = self.shared.lock();
-        inner.collect_returned(&self.shared);
+        inner.collect_returned();
         inner.state.exported()
     }
 
@@ -178,7 +178,7 @@ impl LedgerShared {
         let mut inner = self.lock();
         let mut outcome = inner.state.acquire(task, bytes, Tick(0), Patience::Never);
         if outcome != Acquire::Granted {
-            inner.collect_returned(self);
+            inner.collect_returned();
             outcome = inner.state.acquire(task, bytes, Tick(0), Patience::Never);
         }
         match outcome {
@@ -206,7 +206,7 @@ impl LedgerShared {
 
     pub(super) fn end(&self, task: TaskId) {
         let mut inner = self.lock();
-        inner.collect_returned(self);
+        inner.collect_returned();
         inner.state.end(task);
         inner.forget_finished();
         let unused = inner.take_unused();
@@ -242,7 +242,7 @@ impl LedgerShared {
 
 impl Inner {
     /// Books what buffers gave back without the lock.
-    fn collect_returned(&mut self, _shared: &LedgerShared) {
+    fn collect_returned(&mut self) {
         for task in &self.tasks {
             let bytes = task.take_returned();
             if bytes > 0 {
