@@ -4,7 +4,9 @@
 //! same for the same job. Row groups are closed by the bytes the Parquet writer holds.
 
 use std::fmt;
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -116,11 +118,19 @@ pub(crate) struct ParquetFile<'a> {
 }
 
 impl<'a> ParquetFile<'a> {
-    /// Starts a file beside its final place.
+    /// Starts a file beside its final place, with the mode the user's umask gives; never over
+    /// anything that is there.
     pub(crate) fn create(path: &'a Path, schema: &arrow_schema::SchemaRef) -> Result<Self> {
+        if path.symlink_metadata().is_ok() {
+            return Err(Failure::new(format!(
+                "{} is there already; remove it or give another --out",
+                path.display()
+            )));
+        }
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let file = tempfile::Builder::new()
             .prefix(".collect-")
+            .permissions(Permissions::from_mode(0o666))
             .tempfile_in(parent.unwrap_or_else(|| Path::new(".")))
             .at(path)?;
         let properties = WriterProperties::builder()
@@ -147,7 +157,7 @@ impl<'a> ParquetFile<'a> {
         let mut file = self.writer.into_inner().at(self.path)?;
         file.flush().at(self.path)?;
         let bytes = file.as_file().metadata().at(self.path)?.len();
-        file.persist(self.path).map_err(|error| error.error).at(self.path)?;
+        file.persist_noclobber(self.path).map_err(|error| error.error).at(self.path)?;
         Ok(bytes)
     }
 }

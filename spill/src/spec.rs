@@ -51,8 +51,9 @@ impl ShuffleSpec {
             Partitioning::Hash(columns) => Some(Arc::new(SparkHash::try_new(&schema, &columns)?)),
             Partitioning::Ids => None,
         };
-        let encoded_schema: Arc<[u8]> = encode_schema(&schema)?.into();
+        // The layout first: its refusal names the column.
         let layout = Arc::new(Layout::try_new(schema)?);
+        let encoded_schema: Arc<[u8]> = encode_schema(layout.schema())?.into();
         check_readable(&encoded_schema)?;
         Ok(Self { layout, encoded_schema, partitions, hash, codec: Codec::default() })
     }

@@ -41,6 +41,7 @@ impl Engine {
             Counters::add(&shared.counters.spilled_bytes, run.file_bytes());
             self.add_run(run)
         })?;
+        shared.counters.count_spill(SpillCause::OversizedRow);
         self.set.partitions.rows[partition as usize] += 1;
         Counters::add(&shared.counters.rows, 1);
         Counters::add(&shared.counters.bytes, row_bytes(self, &source)?);

@@ -13,7 +13,7 @@ pub enum SpillCause {
     Reclaim,
     /// The caller asked this writer.
     Request,
-    /// A row too large to stage needed the rows before it on disk.
+    /// A row too large to stage was written, or needed the rows before it on disk.
     OversizedRow,
 }
 
@@ -31,7 +31,7 @@ pub struct WriteProgress {
     pub spills_reclaim: u64,
     /// Spills the caller asked for.
     pub spills_request: u64,
-    /// Spills before a row too large to stage; such rows are runs of their own.
+    /// Rows too large to stage, each a run of its own, and spills of the rows before them.
     pub spills_oversized_row: u64,
     /// Bytes written to spill files, merges of runs included.
     pub spilled_bytes: u64,

@@ -42,7 +42,8 @@ impl Mounted {
         match mount(at.path(), &image.path().join("image")) {
             Ok(()) => Some(Self { at, _image: image }),
             Err(error) => {
-                eprintln!("SKIPPED: no {kind} could be mounted (needs root): {error}");
+                let why = format!("no {kind} could be mounted (needs root): {error}");
+                bywash_tests::skipped("store contract", &why);
                 None
             }
         }
