@@ -75,21 +75,27 @@ impl Input {
         self.files.iter().flat_map(|file| file.metadata.metadata().row_groups())
     }
 
-    /// Indexes of the named columns; an unknown name fails with the names there are.
+    /// Indexes of the named columns; an unknown name fails with the names there are, and so does one
+    /// that two columns have.
     pub fn columns(&self, names: &[String]) -> Result<Vec<usize>> {
-        names
-            .iter()
-            .map(|name| {
-                self.schema.index_of(name).map_err(|_unknown| {
-                    let known: Vec<&str> =
-                        self.schema.fields().iter().map(|field| field.name().as_str()).collect();
-                    Failure::new(format!(
-                        "there is no column `{name}`; the columns are {}",
-                        known.join(", ")
-                    ))
-                })
-            })
-            .collect()
+        names.iter().map(|name| self.column(name)).collect()
+    }
+
+    fn column(&self, name: &str) -> Result<usize> {
+        let fields = self.schema.fields();
+        let known: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+        let mut places = (0..known.len()).filter(|&place| known[place] == name);
+        match (places.next(), places.next()) {
+            (Some(place), None) => Ok(place),
+            (None, _) => Err(Failure::new(format!(
+                "there is no column `{name}`; the columns are {}",
+                known.join(", ")
+            ))),
+            (Some(_), Some(_)) => Err(Failure::new(format!(
+                "two columns are named `{name}`; rename one, or hash other columns of {}",
+                known.join(", ")
+            ))),
+        }
     }
 
     /// Splits the row groups among `tasks` by stored bytes. Each task gets neighbours, in order, so

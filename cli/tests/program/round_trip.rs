@@ -97,6 +97,32 @@ fn a_shuffle_that_did_not_finish_is_not_collected_and_not_reused() {
 }
 
 #[test]
+fn collect_never_replaces_what_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    shuffle(&inputs(dir.path()), &out);
+    let precious = dir.path().join("precious");
+    fs::write(&precious, "precious").unwrap();
+    for target in [precious.as_path(), &out.join("job.json"), Path::new("/dev/null")] {
+        let error = fail(&["collect", text(&out), "--out", text(target)]);
+        assert!(error.contains("there already"), "{error}");
+    }
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+}
+
+#[test]
+fn a_column_name_that_stands_twice_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("twice.parquet");
+    let column = || -> arrow_array::ArrayRef { Arc::new(Int64Array::from(vec![1])) };
+    write_parquet(&file, vec![("a", column()), ("a", column())], 10);
+    let out = dir.path().join("out");
+    let arguments = ["shuffle", text(&file), "--by", "a", "--partitions", "3", "--memory", "64MiB"];
+    let error = fail(&[&arguments[..], &["--out", text(&out)]].concat());
+    assert!(error.contains("two columns"), "{error}");
+}
+
+#[test]
 fn corrupt_and_missing_files_are_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let inputs = inputs(dir.path());
