@@ -148,11 +148,6 @@ pub fn page_bytes() -> usize {
     *PAGE.get_or_init(system::page_bytes)
 }
 
-/// `bytes` rounded up to whole pages.
-pub fn page_round(bytes: u64) -> u64 {
-    bytes.next_multiple_of(page_bytes() as u64)
-}
-
 #[cfg(unix)]
 mod system {
     use std::ptr::{self, NonNull};

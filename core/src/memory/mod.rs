@@ -22,7 +22,7 @@ mod state;
 mod task;
 mod vector;
 
-pub use area::{Area, Array, page_bytes, page_round};
+pub use area::{Area, Array, page_bytes};
 pub use block::{Block, BlockOwner, ChargeMode};
 pub use consumer::Consumer;
 pub use ledger::{HolderReport, MemoryLedger};

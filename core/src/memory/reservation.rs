@@ -27,22 +27,6 @@ impl Reservation {
         self.live = live;
     }
 
-    /// Gives back what is granted above `granted`, which is at least what is live.
-    pub fn shrink_to(&mut self, granted: u64) {
-        debug_assert!(granted >= self.live, "live memory given back");
-        if granted < self.granted {
-            self.consumer.give_back(self.granted - granted);
-            self.granted = granted;
-        }
-    }
-
-    /// Takes over the bytes of another reservation of the same consumer.
-    pub fn absorb(&mut self, mut other: Self) {
-        debug_assert!(self.consumer.is_same(&other.consumer), "one consumer each");
-        self.granted += std::mem::take(&mut other.granted);
-        self.live += std::mem::take(&mut other.live);
-    }
-
     /// Bytes granted.
     pub const fn granted(&self) -> u64 {
         self.granted

@@ -35,30 +35,6 @@ impl<T> Vector<T> {
         (capacity as u64).saturating_mul(size_of::<T>() as u64)
     }
 
-    /// Appends a value, doubling the capacity if needed.
-    ///
-    /// # Errors
-    /// `MemoryLimit`; the value is dropped and the list unchanged.
-    pub fn try_push(&mut self, value: T) -> Result<()> {
-        self.try_reserve_one()?;
-        self.values.push(value);
-        Ok(())
-    }
-
-    /// Makes room for one more value.
-    ///
-    /// # Errors
-    /// `MemoryLimit`.
-    pub fn try_reserve_one(&mut self) -> Result<()> {
-        if self.values.len() < self.values.capacity() {
-            return Ok(());
-        }
-        let capacity = self.values.capacity() * 2;
-        let bytes = Self::bytes_for(capacity.max(4));
-        let grown = self.reservation.consumer().reserve(bytes)?;
-        self.grow(grown, capacity.max(4))
-    }
-
     /// Makes room for `more` values if the ledger has it free; asks nobody to spill.
     ///
     /// # Errors
@@ -92,11 +68,6 @@ impl<T> Vector<T> {
     /// Removes all values; the capacity stays.
     pub fn clear(&mut self) {
         self.values.clear();
-    }
-
-    /// Keeps the first `len` values; the capacity stays.
-    pub fn truncate(&mut self, len: usize) {
-        self.values.truncate(len);
     }
 
     /// Removes a range of values; the capacity stays.
