@@ -31,9 +31,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     (
         "bywash-spill",
-        &["arrow-array", "arrow-schema", "bytemuck", "bywash-core", "crc32c", "rustix"],
+        &["arrow-array", "arrow-schema", "bytemuck", "bywash-core", "bywash-node", "crc32c", "rustix"],
     ),
-    ("bywash", &["bywash-core", "bywash-spill"]),
+    ("bywash-node", &["bywash-core", "rustix"]),
+    ("bywash", &["bywash-core", "bywash-node", "bywash-spill"]),
     (
         "bywash-cli",
         &[
