@@ -52,13 +52,19 @@
 
 pub use bywash_core::codec::Codec;
 pub use bywash_core::memory::{
-    ChargeMode, Consumer, HolderReport, MemoryLedger, Reclaimed, Reservation, Spillable, TaskMemory,
+    ChargeMode, Consumer, Explanation, HolderReport, LedgerOptions, LedgerSnapshot, MemoryLedger,
+    Party, Reclaimed, Reservation, Spill, SpillCause, SpillRecord, SpillScope, Spillable,
+    TaskMemory, TaskReport, WaitCanceller,
 };
 pub use bywash_core::partition::{SparkHash, pmod};
-pub use bywash_core::port::ByteSource;
+pub use bywash_core::port::{ByteSource, Clock, MemoryParent, Park};
+
 pub use bywash_core::{AttemptId, Error, ErrorKind, Figure, MapId, Result};
+mod std_ports;
+
 pub use bywash_spill::{
     Canceller, FsStore, MapOutput, OutputDir, OutputOptions, PARTITIONS_MAX, PartitionReader,
-    Partitioning, ShuffleSpec, ShuffleWriter, SpillCause, SpillDirs, SpillOptions, Store,
-    SweepMode, SweepReport, SyncPolicy, WriteProgress, minimum_budget,
+    Partitioning, ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store, SweepMode,
+    SweepReport, SyncPolicy, WriteProgress, minimum_budget,
 };
+pub use std_ports::{SystemClock, ThreadPark, waiting_ledger};

@@ -83,6 +83,8 @@ pub enum Figure {
     Attempt,
     /// A byte quota.
     Quota,
+    /// Milliseconds that a request waited.
+    WaitedMillis,
 }
 
 impl Figure {
@@ -106,6 +108,7 @@ impl Figure {
             Self::Map => "map",
             Self::Attempt => "attempt",
             Self::Quota => "quota",
+            Self::WaitedMillis => "waited_ms",
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod memory;
 pub mod partition;
 pub mod policy;
 pub mod port;
+mod sync;
 
 pub use error::{Error, ErrorKind, Figure, Result};
 pub use id::{AttemptId, MapId};

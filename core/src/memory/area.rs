@@ -38,14 +38,22 @@ impl Area {
     /// Reserves and maps at least `len` bytes, zeroed.
     ///
     /// # Errors
-    /// `MemoryLimit` if the ledger refuses or the system has no memory. Does not allocate unless
-    /// other consumers must be asked to spill.
+    /// As [`Consumer::reserve`]; `MemoryLimit` also if the system has no memory.
     pub fn try_new(consumer: &Consumer, len: usize) -> Result<Self> {
         let len = Self::len_for(len);
         Self::map(consumer.reserve(len as u64)?, len)
     }
 
-    /// As [`Area::try_new`], but asks nobody to spill and never allocates.
+    /// As [`Area::try_new`], but does not wait and never allocates.
+    ///
+    /// # Errors
+    /// As [`Area::try_new`].
+    pub fn try_new_now(consumer: &Consumer, len: usize) -> Result<Self> {
+        let len = Self::len_for(len);
+        Self::map(consumer.reserve_now(len as u64)?, len)
+    }
+
+    /// As [`Area::try_new_now`], but asks nobody to spill.
     pub fn try_new_if_free(consumer: &Consumer, len: usize) -> Result<Self> {
         let len = Self::len_for(len);
         Self::map(consumer.try_reserve(len as u64)?, len)

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use arrow_buffer::Buffer;
 
 use super::consumer::Consumer;
+use super::host::HostCharge;
 use super::reservation::{Export, Reservation};
 use crate::{Error, ErrorKind, Figure, Result};
 
@@ -24,6 +25,10 @@ const ALIGN: usize = 64;
 pub enum ChargeMode {
     /// Charged to the reader's task, then as exported, until the last Arrow reference is dropped.
     Ledger,
+    /// The host's that lends the ledger its memory: told at the hand-over
+    /// ([`MemoryParent::hand_over`](crate::port::MemoryParent::hand_over)) and when the last Arrow
+    /// reference is dropped, on that thread.
+    Host,
     /// The caller's from the hand-over on; the ledger forgets it.
     Detached,
 }
@@ -40,7 +45,14 @@ pub struct Block {
 pub struct BlockOwner {
     memory: Memory,
     /// Dropped after the memory is freed.
-    _charge: Option<Export>,
+    _charge: Charge,
+}
+
+/// Dropped when the memory is free again.
+enum Charge {
+    Ledger { _export: Export },
+    Host { _charge: Option<HostCharge> },
+    Nobody,
 }
 
 /// For an aligned address of no bytes.
@@ -79,8 +91,9 @@ impl Block {
     pub fn into_owner(self, mode: ChargeMode) -> Arc<BlockOwner> {
         let Self { memory, reservation } = self;
         let charge = match mode {
-            ChargeMode::Ledger => Some(reservation.into_export()),
-            ChargeMode::Detached => None,
+            ChargeMode::Ledger => Charge::Ledger { _export: reservation.into_export() },
+            ChargeMode::Host => Charge::Host { _charge: reservation.into_host_charge() },
+            ChargeMode::Detached => Charge::Nobody,
         };
         Arc::new(BlockOwner { memory, _charge: charge })
     }

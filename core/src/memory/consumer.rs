@@ -1,15 +1,17 @@
 //! Who holds memory, and for what.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{OnceLock, PoisonError};
 
-use super::ledger::HolderReport;
-use super::pressure::{self, Spillable};
+use super::explain::{Party, Spill};
+use super::pressure::{self, Reclaimed, Spillable};
+use super::report::HolderReport;
 use super::reservation::Reservation;
-use super::state::Shortfall;
+use super::shared::{Account, LedgerShared, Refusal};
 use super::task::{TaskHandle, TaskShared};
-use crate::Result;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, Weak};
+use crate::{Error, ErrorKind, Result};
 
 /// One purpose that memory is held for. Cheap to clone; cloning does not allocate.
 #[derive(Clone)]
@@ -19,62 +21,96 @@ pub struct Consumer {
 
 pub(super) struct ConsumerShared {
     name: &'static str,
+    account: Account,
     task: Arc<TaskHandle>,
     granted: AtomicU64,
     live: AtomicU64,
     peak: AtomicU64,
+    /// Given back by spilling so far.
+    spilled: AtomicU64,
+    /// What a spill would give back now.
+    reclaimable: AtomicU64,
+    is_wanted: AtomicBool,
+    /// Who asked it to spill while it was busy, and for how much.
+    wanted: Mutex<Option<(Party, u64)>>,
+    /// While it spills it is granted nothing.
+    spilling: AtomicBool,
+    cancelled: AtomicBool,
+    /// The last round of asking that it took part in.
+    round: AtomicU64,
     spillable: OnceLock<Weak<dyn Spillable>>,
 }
 
 impl Consumer {
     pub(super) fn new(name: &'static str, task: Arc<TaskHandle>) -> Self {
+        let shared = task.shared();
+        let name_index = shared.ledger().locked(|inner| inner.peak.index_of(name));
+        let account = Account { task: shared.id(), name: name_index };
         Self {
             shared: Arc::new(ConsumerShared {
                 name,
+                account,
                 task,
                 granted: AtomicU64::new(0),
                 live: AtomicU64::new(0),
                 peak: AtomicU64::new(0),
+                spilled: AtomicU64::new(0),
+                reclaimable: AtomicU64::new(0),
+                is_wanted: AtomicBool::new(false),
+                wanted: Mutex::new(None),
+                spilling: AtomicBool::new(false),
+                cancelled: AtomicBool::new(false),
+                round: AtomicU64::new(0),
                 spillable: OnceLock::new(),
             }),
         }
     }
 
-    /// Lets the ledger ask `spillable` for this consumer's memory. The first call counts.
-    pub fn set_spillable(&self, spillable: Weak<dyn Spillable>) {
-        // A second registration would hide the first from the ledger.
-        let accepted = self.shared.spillable.set(spillable).is_ok();
-        debug_assert!(accepted, "a consumer has one spillable");
-    }
-
-    /// Reserves `bytes`, asking this task's other consumers to spill if needed.
+    /// Reserves `bytes`: what is free, then what this task's other consumers spill, then by waiting
+    /// if the ledger can wait and the task holds less than half its share. May block and do I/O.
     ///
     /// # Errors
-    /// `MemoryLimit` with what was asked for, what was free and the budget. Making the error does
-    /// not allocate; [`Consumer::name_holders`] adds who holds the rest.
+    /// `MemoryLimit` with what was asked for, what was free, the budget and who holds it;
+    /// `Cancelled`; what the host answered.
     pub fn reserve(&self, bytes: u64) -> Result<Reservation> {
-        match self.try_reserve(bytes) {
-            Ok(reservation) => Ok(reservation),
-            Err(shortfall) => pressure::reserve(self, shortfall),
+        match self.grant(bytes) {
+            Ok(()) => Ok(Reservation::new(self.clone(), bytes)),
+            Err(refusal) => pressure::reserve(self, bytes, refusal),
         }
     }
 
-    /// Reserves `bytes` if they are free; asks nobody and allocates nothing.
-    pub fn try_reserve(&self, bytes: u64) -> Result<Reservation, Shortfall> {
+    /// As [`Consumer::reserve`], but does not wait, and its error names no holders: for one who can
+    /// then spill itself. Allocates nothing.
+    ///
+    /// # Errors
+    /// As [`Consumer::reserve`]; [`Consumer::name_holders`] adds who holds the rest.
+    pub fn reserve_now(&self, bytes: u64) -> Result<Reservation> {
+        match self.grant(bytes) {
+            Ok(()) => Ok(Reservation::new(self.clone(), bytes)),
+            Err(refusal) => Ok(pressure::reserve_now(self, bytes, refusal)?),
+        }
+    }
+
+    /// Reserves `bytes` if they are free, or the host lends them at once; asks no consumer and
+    /// allocates nothing.
+    ///
+    /// # Errors
+    /// As [`Consumer::reserve_now`].
+    pub fn try_reserve(&self, bytes: u64) -> Result<Reservation> {
         self.grant(bytes)?;
         Ok(Reservation::new(self.clone(), bytes))
     }
 
+    /// Asks other tasks that hold more than their share for `bytes`: their consumers are marked and
+    /// spill at their next step. Returns at once.
+    pub fn ask_others(&self, bytes: u64) {
+        pressure::ask_others(self, bytes);
+    }
+
     /// Adds to an error who holds how much. Allocates.
     #[must_use]
-    pub fn name_holders(&self, error: crate::Error) -> crate::Error {
-        use fmt::Write as _;
-        let mut detail = String::from("held by");
-        for holder in self.task().holders() {
-            // Writing to a string cannot fail.
-            let _ = write!(detail, " {}={}", holder.name, holder.granted);
-        }
-        error.with_detail(detail)
+    pub fn name_holders(&self, error: Error) -> Error {
+        error.with_detail(pressure::describe_holders(self.ledger()))
     }
 
     /// The name it was made with.
@@ -99,7 +135,7 @@ impl Consumer {
 
     /// The most the task may hold now.
     pub fn task_share(&self) -> u64 {
-        self.task().ledger().share()
+        self.ledger().share()
     }
 
     /// Bytes in buffers that this task handed out and that are still charged to it.
@@ -107,48 +143,79 @@ impl Consumer {
         self.task().exported()
     }
 
-    pub(super) fn grant(&self, bytes: u64) -> Result<(), Shortfall> {
-        let task = self.task();
-        task.ledger().acquire(task.id(), bytes)?;
-        let granted = self.shared.granted.fetch_add(bytes, Ordering::AcqRel) + bytes;
-        self.shared.peak.fetch_max(granted, Ordering::Relaxed);
+    /// Makes every wait of this consumer, now and later, fail with `Cancelled`, from any thread.
+    pub fn canceller(&self) -> WaitCanceller {
+        WaitCanceller { shared: Arc::downgrade(&self.shared) }
+    }
+
+    pub(super) fn grant(&self, bytes: u64) -> Result<(), Refusal> {
+        if self.shared.spilling.load(Ordering::Relaxed) {
+            return Err(Refusal::Host(SPILLS_NOW));
+        }
+        self.ledger().acquire(self.shared.account, bytes)?;
+        self.count_grant(bytes);
         Ok(())
+    }
+
+    pub(super) fn grant_or_wait(&self, bytes: u64, before: &dyn Fn()) -> Result<(), Refusal> {
+        let cancelled =
+            || self.shared.cancelled.load(Ordering::SeqCst) || self.task().is_cancelled();
+        self.ledger().acquire_or_wait(self.shared.account, bytes, &cancelled, before)?;
+        self.count_grant(bytes);
+        Ok(())
+    }
+
+    fn count_grant(&self, bytes: u64) {
+        let granted = self.shared.granted.fetch_add(bytes, Ordering::AcqRel) + bytes;
+        if granted > self.shared.peak.load(Ordering::Relaxed) {
+            self.shared.peak.fetch_max(granted, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn give_back(&self, bytes: u64) {
         self.shared.granted.fetch_sub(bytes, Ordering::AcqRel);
-        let task = self.task();
-        task.ledger().release(task.id(), bytes);
+        self.ledger().release(self.shared.account, bytes);
     }
 
     /// Moves `bytes` out of this consumer's figures, leaving them charged to the task.
     pub(super) fn export(&self, granted: u64, live: u64) -> Arc<TaskShared> {
+        self.forget(granted, live);
+        self.task().add_exported(granted);
+        self.ledger().export(self.shared.account, granted);
+        Arc::clone(self.task())
+    }
+
+    /// Moves `bytes` out of this consumer's figures and the ledger's, to the host's.
+    pub(super) fn hand_over(&self, granted: u64, live: u64) -> Option<super::host::HostCharge> {
+        self.forget(granted, live);
+        self.ledger().hand_over(self.shared.account, granted, live)
+    }
+
+    fn forget(&self, granted: u64, live: u64) {
         self.shared.live.fetch_sub(live, Ordering::AcqRel);
         self.shared.granted.fetch_sub(granted, Ordering::AcqRel);
-        self.task().add_exported(granted);
-        Arc::clone(self.task())
     }
 
     pub(super) fn add_live(&self, bytes: u64) {
         self.shared.live.fetch_add(bytes, Ordering::AcqRel);
-        self.task().ledger().add_live(bytes);
+        self.ledger().add_live(bytes);
     }
 
     pub(super) fn sub_live(&self, bytes: u64) {
         self.shared.live.fetch_sub(bytes, Ordering::AcqRel);
-        self.task().ledger().sub_live(bytes);
+        self.ledger().sub_live(bytes);
     }
 
-    pub(super) fn spillable(&self) -> Option<Arc<dyn Spillable>> {
-        self.shared.spillable.get().and_then(Weak::upgrade)
+    pub(super) fn ledger(&self) -> &Arc<LedgerShared> {
+        self.task().ledger()
     }
 
     pub(super) fn task(&self) -> &Arc<TaskShared> {
         self.shared.task.shared()
     }
 
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.shared, &other.shared)
+    pub(super) fn party(&self) -> Party {
+        Party { task: Some(self.task().number()), consumer: self.shared.name }
     }
 
     pub(super) fn downgrade(&self) -> Weak<ConsumerShared> {
@@ -161,11 +228,132 @@ impl Consumer {
 
     pub(super) fn report(&self) -> HolderReport {
         HolderReport {
+            task: self.task().number(),
             name: self.name(),
             granted: self.granted(),
             live: self.live(),
-            reclaimable: self.spillable().map_or(0, |spillable| spillable.reclaimable()),
+            peak: self.peak(),
+            spilled: self.shared.spilled.load(Ordering::Relaxed),
+            reclaimable: self.reclaimable(),
         }
+    }
+}
+
+/// What a consumer that can spill does.
+impl Consumer {
+    /// Lets the ledger ask `spillable` for this consumer's memory. The first call counts.
+    pub fn set_spillable(&self, spillable: Weak<dyn Spillable>) {
+        // A second registration would hide the first from the ledger.
+        let accepted = self.shared.spillable.set(spillable).is_ok();
+        debug_assert!(accepted, "a consumer has one spillable");
+    }
+
+    /// Says how many bytes a spill would give back now.
+    pub fn set_reclaimable(&self, bytes: u64) {
+        self.shared.reclaimable.store(bytes, Ordering::Release);
+    }
+
+    /// Bytes a spill would give back now.
+    pub fn reclaimable(&self) -> u64 {
+        self.shared.reclaimable.load(Ordering::Acquire)
+    }
+
+    /// Whether somebody asked it to spill.
+    pub fn is_wanted(&self) -> bool {
+        self.shared.is_wanted.load(Ordering::SeqCst)
+    }
+
+    /// Who asked it to spill, and for how much; they are answered by what follows.
+    pub fn take_wanted(&self) -> Option<(Party, u64)> {
+        let mut wanted = self.shared.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.is_wanted.store(false, Ordering::SeqCst);
+        wanted.take()
+    }
+
+    /// While what is returned lives, this consumer is granted nothing: a spill cannot ask for
+    /// memory, so it cannot cause a spill.
+    pub fn begin_spill(&self) -> SpillScope {
+        self.shared.spilling.store(true, Ordering::Relaxed);
+        SpillScope { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Keeps what a spill did for explanations. Allocates nothing.
+    pub fn record_spill(&self, spill: &Spill) {
+        self.shared.spilled.fetch_add(spill.freed, Ordering::Relaxed);
+        self.ledger().log_spill(self.party(), spill);
+    }
+
+    /// Marks it, so that it spills at its next step.
+    pub(super) fn want(&self, asker: Party, bytes: u64) {
+        let mut wanted = self.shared.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        if wanted.is_none_or(|(_, before)| before < bytes) {
+            *wanted = Some((asker, bytes));
+        }
+        self.shared.is_wanted.store(true, Ordering::SeqCst);
+    }
+
+    /// Asks it to spill now; what it gave back.
+    pub(super) fn ask_to_spill(&self, asker: Party, bytes: u64) -> u64 {
+        let spillable = self.shared.spillable.get().and_then(Weak::upgrade);
+        // Marked before it is tried: whoever is just done with it sees the mark.
+        self.want(asker, bytes);
+        match spillable.map(|spillable| spillable.reclaim(bytes)) {
+            Some(Reclaimed::Busy) => 0,
+            Some(Reclaimed::Freed(freed)) if freed > 0 => freed,
+            // Nothing to give: nothing is left to ask for.
+            Some(Reclaimed::Freed(_)) | None => {
+                self.take_wanted();
+                0
+            }
+        }
+    }
+
+    pub(super) fn round(&self) -> u64 {
+        self.shared.round.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn mark_round(&self, round: u64) {
+        self.shared.round.store(round, Ordering::Relaxed);
+    }
+}
+
+/// See [`Consumer::begin_spill`].
+#[must_use = "the consumer spills while this lives"]
+pub struct SpillScope {
+    shared: Arc<ConsumerShared>,
+}
+
+impl Drop for SpillScope {
+    fn drop(&mut self) {
+        self.shared.spilling.store(false, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for SpillScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpillScope").field("consumer", &self.shared.name).finish_non_exhaustive()
+    }
+}
+
+/// Ends a consumer's waits from any thread; keeps nothing alive.
+#[derive(Clone)]
+pub struct WaitCanceller {
+    shared: Weak<ConsumerShared>,
+}
+
+impl WaitCanceller {
+    /// Makes every wait of the consumer, now and later, fail with `Cancelled`.
+    pub fn cancel(&self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.cancelled.store(true, Ordering::SeqCst);
+            shared.task.shared().ledger().wake_all();
+        }
+    }
+}
+
+impl fmt::Debug for WaitCanceller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitCanceller").finish_non_exhaustive()
     }
 }
 
@@ -178,3 +366,8 @@ impl fmt::Debug for Consumer {
             .finish_non_exhaustive()
     }
 }
+
+const SPILLS_NOW: Error = Error::new(
+    ErrorKind::Internal,
+    "a consumer asked for memory while it was spilling; a spill needs none",
+);

@@ -1,12 +1,19 @@
-//! The executor's account: the state machine behind a lock, its two figures beside it as atomics.
+//! The executor's account, as its users see it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use super::counters::LedgerSnapshot;
+use super::explain::Explanation;
+use super::host::Host;
 use super::pressure;
-use super::state::{Acquire, LedgerState, Patience, Shortfall, TaskId, Tick};
+use super::report::HolderReport;
+use super::shared::{Inner, LedgerShared};
+use super::state::TaskId;
 use super::task::{TaskMemory, TaskShared};
+use super::wait::Waiting;
+use crate::port::{Clock, MemoryParent, Park};
+use crate::sync::Arc;
 use crate::{Error, Figure, Result};
 
 /// The memory account of one executor. Cheap to clone; all clones are one account.
@@ -23,52 +30,42 @@ struct Handle {
     shared: Arc<LedgerShared>,
 }
 
-pub(super) struct LedgerShared {
-    inner: Mutex<Inner>,
-    capacity: u64,
-    granted: AtomicU64,
-    live: AtomicU64,
-    peak_granted: AtomicU64,
-    peak_live: AtomicU64,
+/// How a ledger is made.
+#[derive(Clone)]
+pub struct LedgerOptions {
+    /// The most bytes that are ever granted at once, [`MemoryLedger::set_capacity`] apart.
+    pub capacity: u64,
+    /// The host that lends all of them; without one the capacity is the process's own.
+    pub parent: Option<Arc<dyn MemoryParent>>,
+    /// Bytes of the host's that may be lent and not granted, so that small requests need not go to
+    /// the host. Default: 1 MiB.
+    pub parent_slack: u64,
+    /// Times spills and waits. Without one explanations have no times and nobody waits.
+    pub clock: Option<Arc<dyn Clock>>,
+    /// Where threads sleep that wait for memory. Without one nobody waits.
+    pub park: Option<Arc<dyn Park>>,
+    /// How long a request may wait. Default: without end.
+    pub patience: Duration,
 }
 
-struct Inner {
-    state: LedgerState,
-    /// Every task that still holds something, ended ones too.
-    tasks: Vec<Arc<TaskShared>>,
-    /// Whether no task will be admitted any more.
-    closed: bool,
-}
-
-/// What one consumer holds, for reports and error messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HolderReport {
-    /// The consumer's name.
-    pub name: &'static str,
-    /// Bytes granted to it.
-    pub granted: u64,
-    /// Bytes it has really allocated.
-    pub live: u64,
-    /// Bytes a spill would give back now.
-    pub reclaimable: u64,
+impl LedgerOptions {
+    /// A ledger of `capacity` bytes of its own, where nobody waits.
+    pub const fn new(capacity: u64) -> Self {
+        Self {
+            capacity,
+            parent: None,
+            parent_slack: 1 << 20,
+            clock: None,
+            park: None,
+            patience: Duration::MAX,
+        }
+    }
 }
 
 impl MemoryLedger {
-    /// An account of `capacity` bytes.
+    /// An account of `capacity` bytes. A request that does not fit is refused, it does not wait.
     pub fn new(capacity: u64) -> Self {
-        let shared = Arc::new(LedgerShared {
-            inner: Mutex::new(Inner {
-                state: LedgerState::new(capacity),
-                tasks: Vec::new(),
-                closed: false,
-            }),
-            capacity,
-            granted: AtomicU64::new(0),
-            live: AtomicU64::new(0),
-            peak_granted: AtomicU64::new(0),
-            peak_live: AtomicU64::new(0),
-        });
-        Self { _handle: Arc::new(Handle { shared: Arc::clone(&shared) }), shared }
+        Self::with_options(LedgerOptions::new(capacity))
     }
 
     /// An account that counts and never refuses.
@@ -76,81 +73,167 @@ impl MemoryLedger {
         Self::new(u64::MAX)
     }
 
-    /// Admits `count` tasks together, each with `minimum` bytes promised to it; all or none.
+    /// An account made as `options` say.
+    pub fn with_options(options: LedgerOptions) -> Self {
+        let LedgerOptions { capacity, parent, parent_slack, clock, park, patience } = options;
+        let host = parent.map(|parent| Host { parent, slack: parent_slack });
+        let waiting =
+            clock.clone().zip(park).map(|(clock, park)| Waiting { clock, park, patience });
+        let shared = Arc::new(LedgerShared::new(capacity, host, waiting, clock));
+        Self { _handle: Arc::new(Handle { shared: Arc::clone(&shared) }), shared }
+    }
+
+    /// Admits `count` tasks together, each with `minimum` bytes promised to it; all or none, at
+    /// once. Tasks that are promised nothing take part in sharing while they hold memory.
+    ///
+    /// What is promised is never granted to others; only a capacity that has fallen since, or a
+    /// host that lends no more, can keep a task from it.
     ///
     /// # Errors
-    /// `MemoryLimit` if the minimums do not fit or a share (capacity / tasks) would be below one;
-    /// `InvalidArgument` for more than 65,536 tasks.
+    /// `MemoryLimit` if the minimums do not fit, a share (capacity / tasks) would be below one, or
+    /// others wait for what is left; `InvalidArgument` for more than 65,536 tasks.
     pub fn admit(&self, count: usize, minimum: u64) -> Result<Vec<TaskMemory>> {
-        let count =
-            u32::try_from(count).ok().filter(|count| *count <= TASKS_MAX).ok_or_else(|| {
-                Error::invalid("at most 65536 tasks are admitted at once")
-                    .with(Figure::Found, count)
-            })?;
-        let mut inner = self.shared.lock();
-        inner.collect_returned();
-        let admitted = inner.state.admit(count, minimum)?;
-        Ok(admitted
-            .into_iter()
-            .map(|id| {
-                let task = Arc::new(TaskShared::new(Arc::clone(&self.shared), id));
+        let count = check_count(count)?;
+        let admitted = self.shared.locked(|inner| inner.admit_now(count, minimum))?;
+        Ok(self.begin(admitted))
+    }
+
+    /// As [`MemoryLedger::admit`], but waits for its turn if the ledger can wait: until the
+    /// promises fit, the ledger's patience ends, or `cancelled` says so, which is asked first and
+    /// whenever something changed ([`MemoryLedger::wake_all`]). Blocks.
+    ///
+    /// # Errors
+    /// As [`MemoryLedger::admit`], at once if the minimums can never fit together; `Cancelled`.
+    pub fn admit_or_wait(
+        &self,
+        count: usize,
+        minimum: u64,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Vec<TaskMemory>> {
+        let count = check_count(count)?;
+        let admitted = self.shared.admit_or_wait(count, minimum, cancelled)?;
+        Ok(self.begin(admitted))
+    }
+
+    fn begin(&self, admitted: Vec<TaskId>) -> Vec<TaskMemory> {
+        self.shared.locked(|inner| {
+            let begun = admitted.into_iter().map(|id| {
+                inner.task_count += 1;
+                let task = TaskShared::new(Arc::clone(&self.shared), id, inner.task_count);
+                let task = Arc::new(task);
                 inner.tasks.push(Arc::clone(&task));
                 TaskMemory::new(task)
-            })
-            .collect())
+            });
+            begun.collect()
+        })
     }
 
     /// The capacity in bytes.
     pub fn capacity(&self) -> u64 {
-        self.shared.capacity
+        self.shared.capacity()
+    }
+
+    /// Lets the capacity rise or fall. Below what is granted it is a target: nothing more is granted
+    /// until enough came back, and consumers are asked to spill at their next step; to have idle
+    /// ones spilled now, follow with [`MemoryLedger::reclaim`]. Returns [`MemoryLedger::over`].
+    pub fn set_capacity(&self, bytes: u64) -> u64 {
+        self.shared.set_capacity(bytes);
+        let over = self.over();
+        if over > 0 {
+            pressure::ask_everybody(&self.shared, over);
+        }
+        over
+    }
+
+    /// Bytes granted above the capacity, since it fell.
+    pub fn over(&self) -> u64 {
+        self.granted().saturating_sub(self.capacity())
     }
 
     /// Bytes granted now.
     pub fn granted(&self) -> u64 {
-        self.shared.granted.load(Ordering::Acquire)
+        self.shared.granted()
     }
 
     /// Bytes really allocated now.
     pub fn live(&self) -> u64 {
-        self.shared.live.load(Ordering::Acquire)
+        self.shared.live()
     }
 
     /// The most bytes that were ever granted at once.
     pub fn peak_granted(&self) -> u64 {
-        self.shared.peak_granted.load(Ordering::Relaxed)
+        self.shared.peak_granted()
     }
 
     /// The most bytes that were ever live at once.
     pub fn peak_live(&self) -> u64 {
-        self.shared.peak_live.load(Ordering::Relaxed)
+        self.shared.peak_live()
     }
 
-    /// Bytes in buffers that outlived their task.
+    /// Bytes in buffers that were handed out and are still charged.
     pub fn exported(&self) -> u64 {
-        let mut inner = self.shared.lock();
-        inner.collect_returned();
-        inner.state.exported()
+        self.shared.exported()
     }
 
     /// Asks consumers to spill until `bytes` came back, from any thread. Does their I/O on this
-    /// thread; a consumer that is busy is marked and spills at its own next step. Returns the
-    /// bytes that came back before this returned.
+    /// thread; a consumer that is busy is marked and spills at its own next step.
+    ///
+    /// Returns the bytes that came back before this returned: with a host, what was released to
+    /// it, idle memory first; and what comes back meanwhile is the host's, not the next request's.
     pub fn reclaim(&self, bytes: u64) -> u64 {
-        pressure::reclaim(self, bytes)
+        pressure::reclaim(&self.shared, bytes)
     }
 
-    /// What every consumer holds, for explanations.
+    /// Makes all threads that wait look whether they were cancelled.
+    pub fn wake_all(&self) {
+        self.shared.wake_all();
+    }
+
+    /// All figures at one moment.
+    pub fn snapshot(&self) -> LedgerSnapshot {
+        self.shared.snapshot()
+    }
+
+    /// Who holds memory, largest first.
     pub fn holders(&self) -> Vec<HolderReport> {
-        self.tasks().iter().flat_map(|task| task.holders()).collect()
+        pressure::holders(&self.shared)
     }
 
-    pub(super) fn tasks(&self) -> Vec<Arc<TaskShared>> {
-        self.shared.lock().tasks.clone()
+    /// Where the memory is, who held the most, and why the last spills were.
+    pub fn explain(&self) -> Explanation {
+        let (peak_granted, peak) =
+            self.shared.locked(|inner| (inner.peak.peak(), inner.peak.breakdown()));
+        Explanation {
+            capacity: self.capacity(),
+            granted: self.granted(),
+            live: self.live(),
+            peak_granted,
+            holders: self.holders(),
+            peak,
+            spills: self.shared.spills(),
+        }
+    }
+}
+
+impl Inner {
+    fn admit_now(&mut self, count: u32, minimum: u64) -> Result<Vec<TaskId>> {
+        use super::state::{Admission, Patience};
+        self.collect_returned();
+        match self.state.admit(count, minimum, Patience::Never)? {
+            Admission::Admitted(tasks) => Ok(tasks),
+            Admission::Wait(_) => Err(Error::internal("an admission without patience was queued")),
+        }
     }
 }
 
 /// Tasks that may be admitted at once.
 const TASKS_MAX: u32 = 1 << 16;
+
+fn check_count(count: usize) -> Result<u32> {
+    u32::try_from(count).ok().filter(|count| *count <= TASKS_MAX).ok_or_else(|| {
+        Error::invalid("at most 65536 tasks are admitted at once").with(Figure::Found, count)
+    })
+}
 
 impl fmt::Debug for MemoryLedger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -162,108 +245,26 @@ impl fmt::Debug for MemoryLedger {
     }
 }
 
+impl fmt::Debug for LedgerOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LedgerOptions")
+            .field("capacity", &self.capacity)
+            .field("parent", &self.parent.is_some())
+            .field("parent_slack", &self.parent_slack)
+            .field("clock", &self.clock.is_some())
+            .field("park", &self.park.is_some())
+            .field("patience", &self.patience)
+            .finish()
+    }
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
-        let mut inner = self.shared.lock();
-        inner.closed = true;
-        let unused = inner.take_unused();
-        drop(inner);
+        let unused = self.shared.locked(|inner| {
+            inner.closed = true;
+            inner.take_unused()
+        });
         drop(unused);
-    }
-}
-
-impl LedgerShared {
-    /// Grants `bytes` to the task or says how far away that is. Allocates nothing.
-    pub(super) fn acquire(&self, task: TaskId, bytes: u64) -> Result<(), Shortfall> {
-        let mut inner = self.lock();
-        let mut outcome = inner.state.acquire(task, bytes, Tick(0), Patience::Never);
-        if outcome != Acquire::Granted {
-            inner.collect_returned();
-            outcome = inner.state.acquire(task, bytes, Tick(0), Patience::Never);
-        }
-        match outcome {
-            Acquire::Granted => {
-                let granted = self.granted.fetch_add(bytes, Ordering::AcqRel) + bytes;
-                self.peak_granted.fetch_max(granted, Ordering::Relaxed);
-                Ok(())
-            }
-            Acquire::Refused(shortfall) => Err(shortfall),
-            Acquire::Wait(_) => unreachable!("asked without patience"),
-        }
-    }
-
-    pub(super) fn release(&self, task: TaskId, bytes: u64) {
-        let mut inner = self.lock();
-        self.granted.fetch_sub(bytes, Ordering::AcqRel);
-        inner.state.release(task, bytes);
-    }
-
-    /// Counts bytes as given back without a lock; the next request that needs them collects them.
-    pub(super) fn release_later(&self, returned: &AtomicU64, bytes: u64) {
-        self.granted.fetch_sub(bytes, Ordering::AcqRel);
-        returned.fetch_add(bytes, Ordering::AcqRel);
-    }
-
-    pub(super) fn end(&self, task: TaskId) {
-        let mut inner = self.lock();
-        inner.collect_returned();
-        inner.state.end(task);
-        inner.forget_finished();
-        let unused = inner.take_unused();
-        drop(inner);
-        drop(unused);
-    }
-
-    pub(super) fn add_live(&self, bytes: u64) {
-        let live = self.live.fetch_add(bytes, Ordering::AcqRel) + bytes;
-        self.peak_live.fetch_max(live, Ordering::Relaxed);
-    }
-
-    pub(super) fn sub_live(&self, bytes: u64) {
-        self.live.fetch_sub(bytes, Ordering::AcqRel);
-    }
-
-    pub(super) fn capacity(&self) -> u64 {
-        self.capacity
-    }
-
-    pub(super) fn share(&self) -> u64 {
-        self.lock().state.share()
-    }
-
-    pub(super) fn granted_to(&self, task: TaskId) -> u64 {
-        self.lock().state.granted_to(task)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    /// Books what buffers gave back without the lock.
-    fn collect_returned(&mut self) {
-        for task in &self.tasks {
-            let bytes = task.take_returned();
-            if bytes > 0 {
-                self.state.release(task.id(), bytes);
-            }
-        }
-        self.forget_finished();
-    }
-
-    /// The tasks in the list, once nobody can ask for memory any more: they hold the ledger, which
-    /// holds them, and the buffers that are left give back to figures that nobody reads.
-    fn take_unused(&mut self) -> Vec<Arc<TaskShared>> {
-        if self.closed && self.tasks.iter().all(|task| task.has_ended()) {
-            return std::mem::take(&mut self.tasks);
-        }
-        Vec::new()
-    }
-
-    fn forget_finished(&mut self) {
-        let state = &self.state;
-        self.tasks.retain(|task| !task.has_ended() || state.granted_to(task.id()) > 0);
     }
 }
 

@@ -15,19 +15,31 @@
 mod area;
 mod block;
 mod consumer;
+mod counters;
+mod explain;
+mod host;
 mod ledger;
+mod peak;
 mod pressure;
+mod report;
 mod reservation;
+mod shared;
 mod state;
 mod task;
 mod vector;
+mod wait;
 
 pub use area::{Area, Array, page_bytes};
 pub use block::{Block, BlockOwner, ChargeMode};
-pub use consumer::Consumer;
-pub use ledger::{HolderReport, MemoryLedger};
+pub use consumer::{Consumer, SpillScope, WaitCanceller};
+pub use counters::LedgerSnapshot;
+pub use explain::{Explanation, Party, SPILL_RECORDS_MAX, Spill, SpillCause, SpillRecord};
+pub use ledger::{LedgerOptions, MemoryLedger};
 pub use pressure::{Reclaimed, Spillable};
+pub use report::{HolderReport, TaskReport};
 pub use reservation::Reservation;
-pub use state::{Acquire, LedgerState, Patience, Shortfall, TaskId, Tick, WaitStatus, WaitToken};
+pub use state::{
+    Acquire, Admission, LedgerState, Patience, Shortfall, TaskId, WaitStatus, WaitToken,
+};
 pub use task::TaskMemory;
 pub use vector::Vector;

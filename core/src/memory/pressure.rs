@@ -2,83 +2,207 @@
 //!
 //! Order: what is free; then the requesting task's *other* consumers, the smallest that alone
 //! covers the shortfall, else the largest; then nobody: the requester is told and may spill
-//! itself. Another task is never forced. No lock is held while a consumer spills.
+//! itself, or waits. Another task is asked, never forced: its consumers are marked and answer at
+//! their next step. Only the host's reclaim spills any idle consumer, on the host's thread.
+//!
+//! No lock is held while a consumer spills. Nothing here allocates but reports and errors.
 
 use super::consumer::Consumer;
-use super::ledger::MemoryLedger;
+use super::counters::Counters;
+use super::explain::Party;
+use super::report::HolderReport;
 use super::reservation::Reservation;
-use super::state::Shortfall;
+use super::shared::{LedgerShared, Refusal};
+use super::task::TaskShared;
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::{Error, Result};
 
 /// Memory that can be given back by writing it to disk.
 ///
-/// Both methods may be called from any thread, at any time.
+/// Its consumer says with [`Consumer::set_reclaimable`] how much that would be.
 pub trait Spillable: Send + Sync {
-    /// Bytes a spill would give back now, as far as can be told without waiting.
-    fn reclaimable(&self) -> u64;
-
-    /// Gives back at least `bytes` if it can, by I/O on the calling thread. Never waits for the
-    /// thread that is using the memory.
+    /// Gives back at least `bytes` if it can, by I/O on the calling thread; called from any thread,
+    /// at any time. Never waits for the thread that is using the memory. [`Consumer::take_wanted`]
+    /// says who asks.
     fn reclaim(&self, bytes: u64) -> Reclaimed;
 }
 
 /// What came of asking a consumer to spill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reclaimed {
-    /// So many bytes went back to the ledger.
+    /// So many bytes went back to the ledger, also when the spill failed: then its owner gets the
+    /// error at its next step.
     Freed(u64),
-    /// In use by another thread; marked, and spills at its own next step.
+    /// In use by another thread; it is marked and spills at its own next step.
     Busy,
-    /// It failed; its owner gets the error at its next step.
-    Failed,
+}
+
+/// Numbers the rounds of asking, so that each consumer is asked once in a round.
+static ROUNDS: AtomicU64 = AtomicU64::new(1);
+
+fn next_round() -> u64 {
+    ROUNDS.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Reserves after a refusal, by asking the task's other consumers.
-pub(super) fn reserve(requester: &Consumer, mut shortfall: Shortfall) -> Result<Reservation> {
-    let mut candidates = requester.task().consumers();
-    candidates.retain(|consumer| !consumer.is_same(requester));
+pub(super) fn reserve_now(
+    requester: &Consumer,
+    bytes: u64,
+    mut refusal: Refusal,
+) -> Result<Reservation, Refusal> {
+    let round = next_round();
+    requester.mark_round(round);
     loop {
-        let missing = shortfall.requested.saturating_sub(shortfall.available);
-        let Some((place, _)) = pick(&candidates, missing) else {
-            return Err(Error::from(shortfall));
+        let Refusal::Short(shortfall) = refusal else {
+            return Err(refusal);
         };
-        let chosen = candidates.swap_remove(place);
-        if let Some(spillable) = chosen.spillable() {
-            spillable.reclaim(missing);
-        }
-        match requester.try_reserve(shortfall.requested) {
-            Ok(reservation) => return Ok(reservation),
-            Err(still) => shortfall = still,
+        let missing = shortfall.requested.saturating_sub(shortfall.available);
+        let Some(chosen) = requester.task().pick(missing, round) else {
+            Counters::add(&requester.ledger().counters.refusals, 1);
+            return Err(refusal);
+        };
+        chosen.mark_round(round);
+        chosen.ask_to_spill(requester.party(), missing);
+        refusal = match requester.grant(bytes) {
+            Ok(()) => return Ok(Reservation::new(requester.clone(), bytes)),
+            Err(still) => still,
+        };
+    }
+}
+
+/// As [`reserve_now`], then waits if the task may.
+pub(super) fn reserve(
+    requester: &Consumer,
+    bytes: u64,
+    refusal: Refusal,
+) -> Result<Reservation, Error> {
+    let refusal = match reserve_now(requester, bytes, refusal) {
+        Ok(reservation) => return Ok(reservation),
+        Err(Refusal::Short(shortfall)) => shortfall,
+        Err(refusal @ Refusal::Host(_)) => return Err(refusal.into()),
+    };
+    let missing = refusal.requested.saturating_sub(refusal.available);
+    let ask = || ask_others(requester, missing);
+    match requester.grant_or_wait(bytes, &ask) {
+        Ok(()) => Ok(Reservation::new(requester.clone(), bytes)),
+        Err(refusal) => Err(requester.name_holders(refusal.into())),
+    }
+}
+
+/// Asks other tasks for `missing` bytes: those above their share, then those above half of it, the
+/// largest first.
+pub(super) fn ask_others(requester: &Consumer, mut missing: u64) {
+    let ledger = requester.ledger();
+    let share = ledger.share();
+    for floor in [share, share / 2] {
+        let round = next_round();
+        requester.task().mark_round(round);
+        while missing > 0 {
+            let largest = largest_task(ledger, round);
+            let Some((task, granted)) = largest.filter(|(_, granted)| *granted > floor) else {
+                break;
+            };
+            let asked = task.ask_all(requester.party(), missing.min(granted - floor));
+            missing = missing.saturating_sub(asked);
         }
     }
 }
 
-/// Asks consumers of any task until `bytes` came back.
-pub(super) fn reclaim(ledger: &MemoryLedger, bytes: u64) -> u64 {
-    let mut candidates: Vec<Consumer> =
-        ledger.tasks().iter().flat_map(|task| task.consumers()).collect();
-    let mut freed = 0;
-    while freed < bytes {
-        let Some((place, _)) = pick(&candidates, bytes - freed) else {
+/// Marks consumers of all tasks, the largest first, until they could give `bytes`.
+pub(super) fn ask_everybody(ledger: &LedgerShared, mut bytes: u64) {
+    let round = next_round();
+    while bytes > 0 {
+        let Some((task, _)) = largest_task(ledger, round) else {
+            return;
+        };
+        bytes = bytes.saturating_sub(task.ask_all(Party::HOST, bytes));
+    }
+}
+
+fn largest_task(ledger: &LedgerShared, round: u64) -> Option<(Arc<TaskShared>, u64)> {
+    let unasked = each_task(ledger).filter(|task| task.round() != round);
+    let (task, granted) = unasked
+        .map(|task| {
+            let granted = task.granted();
+            (task, granted)
+        })
+        .max_by_key(|(_, granted)| *granted)?;
+    task.mark_round(round);
+    Some((task, granted))
+}
+
+/// Asks consumers of any task until `bytes` came back. With a host, what came back is its.
+pub(super) fn reclaim(ledger: &LedgerShared, bytes: u64) -> u64 {
+    Counters::add(&ledger.counters.reclaims, 1);
+    let is_lent = ledger.host.is_some();
+    if is_lent {
+        ledger.locked(|inner| inner.state.owe(bytes));
+    }
+    let mut given = ledger.return_idle(bytes);
+    let round = next_round();
+    while given < bytes {
+        let missing = bytes - given;
+        let best =
+            each_task(ledger).filter_map(|task| task.pick(missing, round)).reduce(better(missing));
+        let Some(chosen) = best else {
             break;
         };
-        let chosen = candidates.swap_remove(place);
-        if let Some(Reclaimed::Freed(more)) =
-            chosen.spillable().map(|spillable| spillable.reclaim(bytes - freed))
-        {
-            freed += more;
-        }
+        chosen.mark_round(round);
+        let freed = chosen.ask_to_spill(Party::HOST, missing);
+        given += if is_lent { ledger.return_idle(missing) } else { freed };
     }
-    freed
+    if is_lent {
+        ledger.locked(|inner| inner.state.owe_no_more(bytes));
+    }
+    Counters::add(&ledger.counters.reclaimed, given);
+    given
 }
 
-/// The smallest candidate that alone covers `missing`, else the largest that has anything.
-fn pick(candidates: &[Consumer], missing: u64) -> Option<(usize, u64)> {
-    let sizes = candidates
-        .iter()
-        .map(|consumer| consumer.spillable().map_or(0, |spillable| spillable.reclaimable()))
-        .enumerate()
-        .filter(|(_, size)| *size > 0);
-    let covering = sizes.clone().filter(|(_, size)| *size >= missing).min_by_key(|(_, size)| *size);
-    covering.or_else(|| sizes.max_by_key(|(_, size)| *size))
+/// The better of two to ask for `missing` bytes.
+pub(super) fn better(missing: u64) -> impl Fn(Consumer, Consumer) -> Consumer {
+    move |one, other| {
+        let (first, second) = (one.reclaimable(), other.reclaimable());
+        let first_is_better = match (first >= missing, second >= missing) {
+            (true, true) => first <= second,
+            (false, false) => first >= second,
+            (covers, _) => covers,
+        };
+        if first_is_better { one } else { other }
+    }
+}
+
+/// One task after the other, without a list and without a lock in between.
+fn each_task(ledger: &LedgerShared) -> impl Iterator<Item = Arc<TaskShared>> {
+    (0..).map_while(|place| ledger.locked(|inner| inner.tasks.get(place).cloned()))
+}
+
+/// Who holds memory, largest first. Allocates.
+pub(super) fn holders(ledger: &LedgerShared) -> Vec<HolderReport> {
+    let mut holders: Vec<_> = each_task(ledger).flat_map(|task| task.holders()).collect();
+    holders.sort_by_key(|holder| std::cmp::Reverse(holder.granted));
+    holders
+}
+
+/// Bytes of text about holders in an error.
+const HOLDERS_NAMED: usize = 8;
+
+/// Says who holds the memory. Allocates.
+pub(super) fn describe_holders(ledger: &LedgerShared) -> String {
+    use std::fmt::Write as _;
+    let holders = holders(ledger);
+    let mut text = String::from("held by");
+    for holder in holders.iter().take(HOLDERS_NAMED) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, " {}={} (task {})", holder.name, holder.granted, holder.task);
+    }
+    match holders.len().saturating_sub(HOLDERS_NAMED) {
+        0 if holders.is_empty() => text.push_str(" nobody"),
+        0 => {}
+        more => {
+            let rest: u64 = holders.iter().skip(HOLDERS_NAMED).map(|holder| holder.granted).sum();
+            let _ = write!(text, " and {more} others={rest}");
+        }
+    }
+    text
 }

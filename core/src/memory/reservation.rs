@@ -1,6 +1,8 @@
 //! Granted bytes that go back when dropped.
 
 use super::consumer::Consumer;
+use super::host::HostCharge;
+use crate::Result;
 
 /// Bytes granted to a consumer, of which some are live. Dropping it gives all of them back.
 #[derive(Debug)]
@@ -27,6 +29,24 @@ impl Reservation {
         self.live = live;
     }
 
+    /// Adds `bytes` if they are free, or the host lends them at once; asks no consumer and allocates
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`Consumer::try_reserve`].
+    pub fn try_grow(&mut self, bytes: u64) -> Result<()> {
+        self.consumer.grant(bytes)?;
+        self.granted += bytes;
+        Ok(())
+    }
+
+    /// Gives back `bytes` of those that are not live, or all of these if they are fewer.
+    pub fn shrink(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.granted - self.live);
+        self.granted -= bytes;
+        self.consumer.give_back(bytes);
+    }
+
     /// Bytes granted.
     pub const fn granted(&self) -> u64 {
         self.granted
@@ -46,6 +66,12 @@ impl Reservation {
     pub(super) fn into_export(mut self) -> Export {
         let (granted, live) = (std::mem::take(&mut self.granted), std::mem::take(&mut self.live));
         Export { task: self.consumer.export(granted, live), granted, live }
+    }
+
+    /// Hands the charge to the host; `None` without one.
+    pub(super) fn into_host_charge(mut self) -> Option<HostCharge> {
+        let (granted, live) = (std::mem::take(&mut self.granted), std::mem::take(&mut self.live));
+        self.consumer.hand_over(granted, live)
     }
 }
 

@@ -1,12 +1,16 @@
 //! A task's part of the ledger.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::PoisonError;
 
 use super::consumer::{Consumer, ConsumerShared};
-use super::ledger::{HolderReport, LedgerShared};
+use super::explain::Party;
+use super::pressure;
+use super::report::{HolderReport, TaskReport};
+use super::shared::LedgerShared;
 use super::state::TaskId;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, Weak};
 
 /// The memory of one task. Cheap to clone; the task ends when the last clone and the last of its
 /// consumers are gone. Buffers that outlive it stay charged as *exported*.
@@ -23,11 +27,16 @@ pub(super) struct TaskHandle {
 pub(super) struct TaskShared {
     ledger: Arc<LedgerShared>,
     id: TaskId,
+    /// Counts the tasks of the ledger, from 1.
+    number: u64,
     /// Bytes that buffers gave back without taking the ledger's lock.
     returned: AtomicU64,
     /// Bytes in buffers handed to the caller and still charged.
     exported: AtomicU64,
+    cancelled: AtomicBool,
     ended: AtomicBool,
+    /// The last round of asking that it took part in.
+    round: AtomicU64,
     consumers: Mutex<Vec<Weak<ConsumerShared>>>,
 }
 
@@ -43,32 +52,57 @@ impl TaskMemory {
         consumer
     }
 
+    /// Counts the tasks of a ledger, from 1.
+    pub fn number(&self) -> u64 {
+        self.handle.shared.number
+    }
+
     /// The ledger's capacity in bytes.
     pub fn capacity(&self) -> u64 {
         self.handle.shared.ledger.capacity()
     }
 
-    /// The most this task may hold now: capacity / tasks.
+    /// The most this task may hold now, unless it was promised more: capacity / tasks that hold
+    /// memory.
     pub fn share(&self) -> u64 {
         self.handle.shared.ledger.share()
     }
 
     /// Bytes this task holds now.
     pub fn granted(&self) -> u64 {
+        self.handle.shared.granted()
+    }
+
+    /// Whether the ledger's memory is lent by a host.
+    pub fn has_parent(&self) -> bool {
+        self.handle.shared.ledger.host.is_some()
+    }
+
+    /// Makes every wait for memory in this task, now and later, fail with `Cancelled`.
+    pub fn cancel(&self) {
+        self.handle.shared.cancelled.store(true, Ordering::SeqCst);
+        self.handle.shared.ledger.wake_all();
+    }
+
+    /// Says who still holds memory of this task, for the one who is done with it: whatever is named
+    /// has leaked, or is yet to be dropped. Allocates.
+    pub fn close(self) -> TaskReport {
         let shared = &self.handle.shared;
-        let granted = shared.ledger.granted_to(shared.id);
-        granted.saturating_sub(shared.returned.load(Ordering::Acquire))
+        TaskReport { task: shared.number, holders: shared.holders() }
     }
 }
 
 impl fmt::Debug for TaskMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TaskMemory").field("granted", &self.granted()).finish_non_exhaustive()
+        f.debug_struct("TaskMemory")
+            .field("number", &self.number())
+            .field("granted", &self.granted())
+            .finish_non_exhaustive()
     }
 }
 
 impl TaskHandle {
-    pub(super) fn shared(&self) -> &Arc<TaskShared> {
+    pub(super) const fn shared(&self) -> &Arc<TaskShared> {
         &self.shared
     }
 }
@@ -81,18 +115,21 @@ impl Drop for TaskHandle {
 }
 
 impl TaskShared {
-    pub(super) fn new(ledger: Arc<LedgerShared>, id: TaskId) -> Self {
+    pub(super) fn new(ledger: Arc<LedgerShared>, id: TaskId, number: u64) -> Self {
         Self {
             ledger,
             id,
+            number,
             returned: AtomicU64::new(0),
             exported: AtomicU64::new(0),
+            cancelled: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            round: AtomicU64::new(0),
             consumers: Mutex::new(Vec::new()),
         }
     }
 
-    pub(super) fn ledger(&self) -> &LedgerShared {
+    pub(super) const fn ledger(&self) -> &Arc<LedgerShared> {
         &self.ledger
     }
 
@@ -100,12 +137,28 @@ impl TaskShared {
         self.id
     }
 
+    pub(super) const fn number(&self) -> u64 {
+        self.number
+    }
+
     pub(super) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
 
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn granted(&self) -> u64 {
+        self.ledger.granted_to(self.id)
+    }
+
     pub(super) fn take_returned(&self) -> u64 {
-        self.returned.swap(0, Ordering::AcqRel)
+        // Looked at often and seldom anything: reading is cheaper than writing.
+        if self.returned.load(Ordering::SeqCst) == 0 {
+            return 0;
+        }
+        self.returned.swap(0, Ordering::SeqCst)
     }
 
     pub(super) fn exported(&self) -> u64 {
@@ -121,19 +174,57 @@ impl TaskShared {
         self.ledger.release_later(&self.returned, bytes);
     }
 
-    /// The consumers that are still there. Allocates: not called while a spill runs.
-    pub(super) fn consumers(&self) -> Vec<Consumer> {
-        let consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
-        consumers.iter().filter_map(Weak::upgrade).map(Consumer::from_shared).collect()
+    pub(super) fn round(&self) -> u64 {
+        self.round.load(Ordering::Relaxed)
     }
 
+    pub(super) fn mark_round(&self, round: u64) {
+        self.round.store(round, Ordering::Relaxed);
+    }
+
+    /// The consumer to ask for `missing` bytes that was not asked in this round: the smallest that
+    /// alone covers them, else the largest.
+    pub(super) fn pick(&self, missing: u64, round: u64) -> Option<Consumer> {
+        let unasked = |consumer: &Consumer| consumer.round() != round && consumer.reclaimable() > 0;
+        self.with_consumers(|consumers| consumers.filter(unasked).reduce(pressure::better(missing)))
+    }
+
+    /// Marks consumers until they could give `bytes`; returns what they could.
+    pub(super) fn ask_all(&self, asker: Party, bytes: u64) -> u64 {
+        let mut asked = 0u64;
+        self.with_consumers(|consumers| {
+            for consumer in consumers.filter(|consumer| consumer.reclaimable() > 0) {
+                if asked < bytes {
+                    consumer.want(asker, bytes - asked);
+                    asked = asked.saturating_add(consumer.reclaimable());
+                }
+            }
+        });
+        asked
+    }
+
+    /// Everybody who holds something. Allocates.
     pub(super) fn holders(&self) -> Vec<HolderReport> {
-        self.consumers().iter().map(Consumer::report).collect()
+        let mut holders: Vec<_> =
+            self.with_consumers(|consumers| consumers.map(|consumer| consumer.report()).collect());
+        holders.retain(|holder| holder.granted > 0);
+        let exported = self.exported();
+        if exported > 0 {
+            holders.push(HolderReport::exported(self.number, exported));
+        }
+        holders
     }
 
     fn register(&self, consumer: &Consumer) {
         let mut consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
         consumers.retain(|weak| weak.strong_count() > 0);
         consumers.push(consumer.downgrade());
+    }
+
+    /// The consumers that are still there. What is not kept of them may be the last handle of this
+    /// task, whose end takes the ledger's lock: never called with that lock held.
+    fn with_consumers<R>(&self, look: impl FnOnce(&mut dyn Iterator<Item = Consumer>) -> R) -> R {
+        let consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
+        look(&mut consumers.iter().filter_map(Weak::upgrade).map(Consumer::from_shared))
     }
 }

@@ -1,15 +1,15 @@
 //! A writer's parts and what it does with a batch.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::RecordBatch;
 use bywash_core::chunk::{Fit, SortedChunk};
 use bywash_core::column::ColumnView;
-use bywash_core::memory::{Area, Consumer};
+use bywash_core::memory::{Area, Consumer, SpillCause};
 use bywash_core::{AttemptId, Error, ErrorKind, Figure, MapId, Result};
 
-use super::progress::{Counters, Phase, SpillCause};
+use super::progress::{Counters, Phase};
 use super::working_set::WorkingSet;
 use crate::map_output::OutputSlot;
 use crate::output_dir::OutputDir;
@@ -35,10 +35,6 @@ pub(crate) struct Engine {
 #[derive(Debug, Default)]
 pub(super) struct Signals {
     pub(super) cancelled: AtomicBool,
-    /// Bytes that somebody asked for while the writer was busy.
-    pub(super) wanted: AtomicU64,
-    /// Bytes a spill would give back now.
-    pub(super) reclaimable: AtomicU64,
     pub(super) counters: Counters,
 }
 
@@ -95,7 +91,7 @@ impl Engine {
 
     /// Spills if somebody asked while this writer was busy.
     pub(super) fn answer_reclaim(&mut self) -> Result<()> {
-        if self.shared.wanted.load(Ordering::Acquire) > 0 {
+        if self.consumer.is_wanted() {
             self.spill(SpillCause::Reclaim)?;
         }
         Ok(())
@@ -138,8 +134,8 @@ impl Engine {
     }
 
     /// An area for the staged rows, and a place in the list. Order: what is free, the spare, what
-    /// other consumers give, and at last our own chunks. A finish takes the spare at once: it asks
-    /// for nothing.
+    /// other consumers give, and at last our own chunks; tasks above their share are asked to give
+    /// at their next step. A finish takes the spare at once: it asks for nothing.
     fn area_for_chunk(&mut self, segments: usize, last: bool) -> Result<Area> {
         if !last {
             let bytes = SortedChunk::bytes_for(self.spec.layout(), &self.set.staging, segments);
@@ -151,12 +147,13 @@ impl Engine {
             }
             if self.set.spare.is_none()
                 && self.set.chunks.try_reserve_if_free(2).is_ok()
-                && let Ok(area) = Area::try_new(&self.consumer, bytes)
+                && let Ok(area) = Area::try_new_now(&self.consumer, bytes)
             {
                 return Ok(area);
             }
         }
         if self.set.spare.is_none() {
+            self.consumer.ask_others(self.set.spare_bytes);
             self.spill(SpillCause::Pressure)?;
         }
         self.set.spare.take().ok_or(NO_ROOM)
@@ -211,7 +208,7 @@ impl Engine {
     pub(super) fn note_reclaimable(&self) {
         let held: u64 = self.set.chunks.iter().map(SortedChunk::bytes).sum();
         let kept = if self.set.spare.is_some() { 0 } else { self.set.spare_bytes };
-        self.shared.reclaimable.store(held.saturating_sub(kept), Ordering::Release);
+        self.consumer.set_reclaimable(held.saturating_sub(kept));
     }
 }
 

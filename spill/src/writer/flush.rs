@@ -1,18 +1,18 @@
 //! Sorted chunks to blocks, and spilling them as a run.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use bywash_core::block::{BlockEncoder, ChunkRow, RowSlice};
 use bywash_core::cast::to_u32;
 use bywash_core::chunk::SortedChunk;
 use bywash_core::column::Layout;
-use bywash_core::memory::Vector;
+use bywash_core::memory::{Spill, SpillCause, Vector};
 use bywash_core::port::ByteSink;
 use bywash_core::{Error, ErrorKind, Result};
 
 use super::engine::Engine;
-use super::progress::{Counters, Phase, SpillCause};
+use super::progress::{Counters, Phase};
 use super::working_set::{PartitionArrays, WorkingSet};
 use super::write_buffer::FileSink;
 use crate::output_dir::OutputFile;
@@ -26,12 +26,33 @@ impl Engine {
     /// Writes all sorted chunks out as a run and gives their memory back, but for the spare.
     /// Returns the bytes given back. Needs no memory.
     pub(super) fn spill(&mut self, cause: SpillCause) -> Result<u64> {
-        let shared = Arc::clone(&self.shared);
-        shared.wanted.store(0, Ordering::Release);
-        shared.check_cancelled()?;
+        let asked = self.consumer.take_wanted();
+        self.shared.check_cancelled()?;
         if self.set.chunks.is_empty() {
             return Ok(0);
         }
+        let spilling = self.consumer.begin_spill();
+        let (held, start) = (self.consumer.granted(), Instant::now());
+        let written = self.write_chunks();
+        let freed = if written.is_ok() { self.release_chunks() } else { held };
+        drop(spilling);
+        self.consumer.record_spill(&Spill {
+            cause,
+            asked,
+            held,
+            freed,
+            written: *written.as_ref().unwrap_or(&0),
+            took: start.elapsed(),
+            failed: written.is_err(),
+        });
+        written?;
+        self.shared.counters.count_spill(cause);
+        Ok(freed)
+    }
+
+    /// Writes all sorted chunks as a run; returns its bytes.
+    fn write_chunks(&mut self) -> Result<u64> {
+        let shared = Arc::clone(&self.shared);
         shared.counters.timed(Phase::Spill, || {
             self.make_room_for_run()?;
             let layout = self.spec.layout();
@@ -47,11 +68,11 @@ impl Engine {
                     blocks.flush_partition(partition, chunks, sink)
                 })
             })?;
-            Counters::add(&shared.counters.spilled_bytes, run.file_bytes());
-            self.add_run(run)
-        })?;
-        shared.counters.count_spill(cause);
-        Ok(self.release_chunks())
+            let written = run.file_bytes();
+            Counters::add(&shared.counters.spilled_bytes, written);
+            self.add_run(run)?;
+            Ok(written)
+        })
     }
 
     pub(super) fn add_run(&mut self, run: Run) -> Result<()> {

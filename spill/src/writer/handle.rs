@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 use arrow_array::RecordBatch;
-use bywash_core::memory::{Reclaimed, Spillable, TaskMemory};
+use bywash_core::memory::{Consumer, Reclaimed, SpillCause, Spillable, TaskMemory, WaitCanceller};
 use bywash_core::{AttemptId, Error, ErrorKind, MapId, Result};
 
 use super::engine::{Engine, Signals};
-use super::progress::{SpillCause, WriteProgress};
+use super::progress::WriteProgress;
 use super::working_set::WorkingSet;
 use crate::map_output::{MapOutput, OutputSlot};
 use crate::output_dir::OutputDir;
@@ -30,11 +30,13 @@ pub struct ShuffleWriter {
 #[derive(Debug, Clone)]
 pub struct Canceller {
     signals: Arc<Signals>,
+    waits: WaitCanceller,
 }
 
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
+    consumer: Consumer,
     signals: Arc<Signals>,
 }
 
@@ -80,7 +82,8 @@ impl ShuffleWriter {
             shared: Arc::clone(&signals),
             slot: OutputSlot::default(),
         };
-        let shared = Arc::new(Shared { state: Mutex::new(State::Open(Box::new(engine))), signals });
+        let state = Mutex::new(State::Open(Box::new(engine)));
+        let shared = Arc::new(Shared { state, consumer: consumer.clone(), signals });
         let spillable: Weak<Shared> = Arc::downgrade(&shared);
         consumer.set_spillable(spillable);
         Ok(Self { shared })
@@ -125,6 +128,8 @@ impl ShuffleWriter {
         match std::mem::replace(&mut *state, State::Finished) {
             State::Open(engine) => {
                 drop(state);
+                // What it holds comes back at its end, and not before.
+                self.shared.consumer.set_reclaimable(0);
                 engine.finish()
             }
             failed => {
@@ -143,7 +148,8 @@ impl ShuffleWriter {
     /// Something to cancel this writer with, from any thread and also during
     /// [`ShuffleWriter::finish`].
     pub fn canceller(&self) -> Canceller {
-        Canceller { signals: Arc::clone(&self.shared.signals) }
+        let waits = self.shared.consumer.canceller();
+        Canceller { signals: Arc::clone(&self.shared.signals), waits }
     }
 
     fn write_rows(&self, batch: &RecordBatch, ids: Option<&[u32]>) -> Result<()> {
@@ -168,6 +174,11 @@ impl ShuffleWriter {
         if let Err(error) = &outcome {
             self.shared.fail(&mut state, State::Failed(error.kind()));
         }
+        drop(state);
+        // Whoever asked just before the lock was given up was told that the writer is busy.
+        if self.shared.consumer.is_wanted() {
+            self.shared.reclaim(0);
+        }
         outcome
     }
 }
@@ -176,6 +187,7 @@ impl Canceller {
     /// Makes the writer's next step fail with `Cancelled`. Returns at once.
     pub fn cancel(&self) {
         self.signals.cancelled.store(true, Ordering::Release);
+        self.waits.cancel();
     }
 
     /// What the writer has done so far.
@@ -202,34 +214,26 @@ impl Shared {
     /// Gives up all that the writer holds.
     fn fail(&self, state: &mut State, failed: State) {
         *state = failed;
-        self.signals.reclaimable.store(0, Ordering::Release);
+        self.consumer.set_reclaimable(0);
     }
 }
 
 impl Spillable for Shared {
-    fn reclaimable(&self) -> u64 {
-        self.signals.reclaimable.load(Ordering::Acquire)
-    }
-
-    fn reclaim(&self, bytes: u64) -> Reclaimed {
+    /// Spills all that is sorted: a writer has no part of it.
+    fn reclaim(&self, _bytes: u64) -> Reclaimed {
         let mut state = match self.state.try_lock() {
             Ok(state) => state,
             Err(TryLockError::Poisoned(poisoned)) => self.panicked(poisoned),
-            Err(TryLockError::WouldBlock) => {
-                self.signals.wanted.fetch_max(bytes, Ordering::AcqRel);
-                return Reclaimed::Busy;
-            }
+            Err(TryLockError::WouldBlock) => return Reclaimed::Busy,
         };
         let State::Open(engine) = &mut *state else {
             return Reclaimed::Freed(0);
         };
-        match engine.spill(SpillCause::Reclaim) {
-            Ok(freed) => Reclaimed::Freed(freed),
-            Err(error) => {
-                self.fail(&mut state, State::FailedReclaim(error));
-                Reclaimed::Failed
-            }
+        let held = self.consumer.granted();
+        if let Err(error) = engine.spill(SpillCause::Reclaim) {
+            self.fail(&mut state, State::FailedReclaim(error));
         }
+        Reclaimed::Freed(held.saturating_sub(self.consumer.granted()))
     }
 }
 

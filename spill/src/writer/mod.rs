@@ -14,6 +14,6 @@ mod working_set;
 mod write_buffer;
 
 pub use handle::{Canceller, ShuffleWriter};
-pub use progress::{SpillCause, WriteProgress};
+pub use progress::WriteProgress;
 pub(crate) use working_set::{PartitionArrays, WorkingSet};
 pub(crate) use write_buffer::FileSink;

@@ -1,15 +1,16 @@
 //! Rows too large to stage: straight from the caller's batch into a run of their own.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use bywash_core::Result;
 use bywash_core::block::{ArrayRow, RowSource};
 use bywash_core::column::{ColumnView, Physical};
+use bywash_core::memory::{Spill, SpillCause};
 
 use super::engine::Engine;
 use super::flush::{for_each_partition, write_run};
-use super::progress::{Counters, Phase, SpillCause};
+use super::progress::{Counters, Phase};
 use super::working_set::WorkingSet;
 
 impl Engine {
@@ -25,7 +26,9 @@ impl Engine {
         self.spill(SpillCause::OversizedRow)?;
         let shared = Arc::clone(&self.shared);
         let source = ArrayRow { views, row };
-        shared.counters.timed(Phase::Spill, || {
+        let spilling = self.consumer.begin_spill();
+        let (held, start) = (self.consumer.granted(), Instant::now());
+        let written: Result<u64> = shared.counters.timed(Phase::Spill, || {
             self.make_room_for_run()?;
             let layout = self.spec.layout();
             let WorkingSet { encoder, write, partitions, .. } = &mut self.set;
@@ -38,17 +41,27 @@ impl Engine {
                     Ok(())
                 })
             })?;
-            Counters::add(&shared.counters.spilled_bytes, run.file_bytes());
-            self.add_run(run)
-        })?;
+            let written = run.file_bytes();
+            Counters::add(&shared.counters.spilled_bytes, written);
+            self.add_run(run)?;
+            Ok(written)
+        });
+        drop(spilling);
+        self.consumer.record_spill(&Spill {
+            cause: SpillCause::OversizedRow,
+            asked: None,
+            held,
+            freed: 0,
+            written: *written.as_ref().unwrap_or(&0),
+            took: start.elapsed(),
+            failed: written.is_err(),
+        });
+        written?;
         shared.counters.count_spill(SpillCause::OversizedRow);
         self.set.partitions.rows[partition as usize] += 1;
         Counters::add(&shared.counters.rows, 1);
         Counters::add(&shared.counters.bytes, row_bytes(self, &source)?);
-        if shared.wanted.load(Ordering::Acquire) > 0 {
-            self.spill(SpillCause::Reclaim)?;
-        }
-        Ok(())
+        self.answer_reclaim()
     }
 }
 

@@ -3,19 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Why memory was written to disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SpillCause {
-    /// The ledger had no more for this task.
-    Pressure,
-    /// Somebody asked for memory back through the ledger.
-    Reclaim,
-    /// The caller asked this writer.
-    Request,
-    /// A row too large to stage was written, or needed the rows before it on disk.
-    OversizedRow,
-}
+use bywash_core::memory::SpillCause;
 
 /// A writer's counters at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,0 +1,191 @@
+//! Why memory was written to disk: the last spills, and who held the memory at its peak.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::report::HolderReport;
+
+/// Spills that a ledger remembers.
+pub const SPILL_RECORDS_MAX: usize = 64;
+
+/// Why memory was written to disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SpillCause {
+    /// The ledger had no more for this task.
+    Pressure,
+    /// Somebody asked for memory back through the ledger.
+    Reclaim,
+    /// The caller asked this writer.
+    Request,
+    /// A row too large to stage was written, or needed the rows before it on disk.
+    OversizedRow,
+}
+
+impl SpillCause {
+    /// All causes, in the order of their discriminants.
+    pub const ALL: [Self; 4] = [Self::Pressure, Self::Reclaim, Self::Request, Self::OversizedRow];
+
+    /// The name as printed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pressure => "pressure",
+            Self::Reclaim => "reclaim",
+            Self::Request => "request",
+            Self::OversizedRow => "oversized_row",
+        }
+    }
+}
+
+/// A consumer of a task, or the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Party {
+    /// The task's number in its ledger, from 1; `None` for the host.
+    pub task: Option<u64>,
+    /// The consumer's name.
+    pub consumer: &'static str,
+}
+
+impl Party {
+    /// Whoever calls the ledger from outside.
+    pub const HOST: Self = Self { task: None, consumer: "host" };
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.task {
+            Some(task) => write!(f, "{} of task {task}", self.consumer),
+            None => f.write_str(self.consumer),
+        }
+    }
+}
+
+/// One spill: who asked for how much, who held and gave what, and how long it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SpillRecord {
+    /// Counts the spills of a ledger from 1.
+    pub number: u64,
+    /// Why.
+    pub cause: SpillCause,
+    /// Who asked: the holder itself, another consumer, or the host.
+    pub asker: Party,
+    /// Bytes asked for; 0 when everything was to go.
+    pub asked: u64,
+    /// Who spilled.
+    pub holder: Party,
+    /// Bytes granted to it before.
+    pub held: u64,
+    /// Bytes it gave back.
+    pub freed: u64,
+    /// Bytes written to disk.
+    pub written: u64,
+    /// When it began, by the ledger's clock; zero without one.
+    pub started: Duration,
+    /// How long it took.
+    pub took: Duration,
+    /// Whether it failed; then the holder gave up all it held.
+    pub failed: bool,
+}
+
+impl fmt::Display for SpillRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, cause, asker, asked, holder, held, freed, written, took, .. } = self;
+        write!(
+            f,
+            "#{number} {}: {holder} held {held} B, gave {freed} B, wrote {written} B in {took:?}; \
+             {asker} asked for ",
+            cause.name()
+        )?;
+        match asked {
+            0 => f.write_str("all")?,
+            asked => write!(f, "{asked} B")?,
+        }
+        f.write_str(if self.failed { " (failed)" } else { "" })
+    }
+}
+
+/// What a spill tells of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Spill {
+    /// Why.
+    pub cause: SpillCause,
+    /// Who asked for how much, when it was not the holder.
+    pub asked: Option<(Party, u64)>,
+    /// Bytes granted to the holder before.
+    pub held: u64,
+    /// Bytes it gave back.
+    pub freed: u64,
+    /// Bytes written to disk.
+    pub written: u64,
+    /// How long it took.
+    pub took: Duration,
+    /// Whether it failed.
+    pub failed: bool,
+}
+
+/// The last spills, in a ring of fixed size.
+#[derive(Debug)]
+pub(super) struct SpillLog {
+    records: [Option<SpillRecord>; SPILL_RECORDS_MAX],
+    /// Spills so far.
+    count: u64,
+}
+
+impl SpillLog {
+    pub(super) const fn new() -> Self {
+        Self { records: [None; SPILL_RECORDS_MAX], count: 0 }
+    }
+
+    pub(super) fn push(&mut self, record: impl FnOnce(u64) -> SpillRecord) {
+        let place = crate::cast::to_usize(self.count % SPILL_RECORDS_MAX as u64);
+        self.count += 1;
+        self.records[place] = Some(record(self.count));
+    }
+
+    /// Oldest first.
+    pub(super) fn records(&self) -> Vec<SpillRecord> {
+        let mut records: Vec<_> = self.records.iter().flatten().copied().collect();
+        records.sort_unstable_by_key(|record| record.number);
+        records
+    }
+}
+
+/// Where a ledger's memory is and where it went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// The capacity in bytes.
+    pub capacity: u64,
+    /// Bytes granted.
+    pub granted: u64,
+    /// Bytes really allocated.
+    pub live: u64,
+    /// The most bytes that were ever granted at once.
+    pub peak_granted: u64,
+    /// Who holds memory, largest first; buffers handed out are `exported`.
+    pub holders: Vec<HolderReport>,
+    /// Who held how much when the most was granted, by consumer name, largest first.
+    pub peak: Vec<(&'static str, u64)>,
+    /// The last spills, oldest first.
+    pub spills: Vec<SpillRecord>,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { capacity, granted, live, peak_granted, .. } = self;
+        writeln!(f, "capacity {capacity} B, granted {granted} B, live {live} B")?;
+        for holder in &self.holders {
+            writeln!(f, "  {holder}")?;
+        }
+        writeln!(f, "at its peak {peak_granted} B were granted")?;
+        for (name, bytes) in &self.peak {
+            writeln!(f, "  {name} {bytes} B")?;
+        }
+        writeln!(f, "the last {} spills", self.spills.len())?;
+        for spill in &self.spills {
+            writeln!(f, "  {spill}")?;
+        }
+        Ok(())
+    }
+}

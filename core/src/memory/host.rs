@@ -1,0 +1,100 @@
+//! Memory that a host lends: asked for in steps, given back when it lies idle.
+
+use super::shared::{Account, LedgerShared};
+use crate::Result;
+use crate::port::MemoryParent;
+use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
+
+/// The host and how much of its memory may lie idle here.
+pub(super) struct Host {
+    pub(super) parent: Arc<dyn MemoryParent>,
+    /// Bytes that may be lent and not granted, so that small requests need not go to the host.
+    pub(super) slack: u64,
+}
+
+impl LedgerShared {
+    /// Asks the host for what is missing and half the slack. Called with no lock held; returns
+    /// what it lent, which the caller must count.
+    pub(super) fn borrow_from_host(&self, missing: u64) -> Result<u64> {
+        let Some(host) = &self.host else {
+            return Ok(0);
+        };
+        let wanted = missing.saturating_add(host.slack / 2);
+        let lent = host.parent.acquire(wanted)?.min(wanted);
+        self.counters.borrowed.fetch_add(lent, Ordering::Relaxed);
+        if lent < missing {
+            self.counters.host_refusals.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(lent)
+    }
+
+    /// Gives back what lies idle above the slack. Calls the host.
+    pub(super) fn return_surplus(&self) {
+        let Some(host) = &self.host else {
+            return;
+        };
+        let taken = self.locked(|inner| {
+            let idle = inner.state.idle();
+            let surplus = if idle > host.slack { idle - host.slack / 2 } else { 0 };
+            inner.state.take_idle(surplus)
+        });
+        if taken > 0 {
+            host.parent.release(taken);
+        }
+    }
+
+    /// Gives back up to `bytes` of what lies idle, slack or not; returns how much. Calls the host.
+    pub(super) fn return_idle(&self, bytes: u64) -> u64 {
+        let Some(host) = &self.host else {
+            return 0;
+        };
+        let taken = self.locked(|inner| inner.state.take_idle(bytes));
+        if taken > 0 {
+            host.parent.release(taken);
+        }
+        taken
+    }
+
+    /// Moves the charge of a buffer to the host; the one returned is told when the buffer is freed.
+    pub(super) fn hand_over(
+        &self,
+        account: Account,
+        granted: u64,
+        live: u64,
+    ) -> Option<HostCharge> {
+        let host = self.host.as_ref()?;
+        self.sub_live(live);
+        self.locked(|inner| {
+            self.granted.fetch_sub(granted, Ordering::AcqRel);
+            inner.peak.sub(account.name, granted);
+            inner.state.hand_over(account.task, granted);
+        });
+        host.parent.hand_over(granted);
+        Some(HostCharge { parent: Arc::clone(&host.parent), bytes: granted })
+    }
+}
+
+impl Drop for LedgerShared {
+    fn drop(&mut self) {
+        let lent = self.locked(|inner| inner.state.lent_bytes());
+        if let (Some(host), Some(lent)) = (&self.host, lent.filter(|lent| *lent > 0)) {
+            host.parent.release(lent);
+        }
+    }
+}
+
+/// The charge of a buffer that is the host's. Dropping it calls the host.
+pub(super) struct HostCharge {
+    parent: Arc<dyn MemoryParent>,
+    bytes: u64,
+}
+
+/// It holds no state of its own.
+impl std::panic::RefUnwindSafe for HostCharge {}
+
+impl Drop for HostCharge {
+    fn drop(&mut self) {
+        self.parent.release(self.bytes);
+    }
+}
