@@ -268,7 +268,8 @@ fn the_minimum_is_exact_for_any_shape_and_number_of_tasks() {
                 let ledger = MemoryLedger::new(all - 1);
                 assert!(ledger.admit(3, each).is_err());
                 let tasks = ledger.admit(3, 0).unwrap();
-                assert!(make(&tasks[0]).is_err());
+                let writers: Result<Vec<_>, _> = tasks.iter().map(make).collect();
+                assert!(writers.is_err(), "{codec}, {partitions} partitions");
                 for more in [1, 4096, each / 7, each, 9 * each] {
                     let ledger = MemoryLedger::new(each + more);
                     make(&admit(&ledger, each).unwrap()).unwrap();

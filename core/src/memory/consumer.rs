@@ -135,7 +135,7 @@ impl Consumer {
 
     /// The most the task may hold now.
     pub fn task_share(&self) -> u64 {
-        self.ledger().share()
+        self.ledger().limit_of(self.shared.account.task)
     }
 
     /// Bytes in buffers that this task handed out and that are still charged to it.

@@ -274,6 +274,10 @@ impl LedgerShared {
         self.locked(|inner| inner.state.share())
     }
 
+    pub(super) fn limit_of(&self, task: TaskId) -> u64 {
+        self.locked(|inner| inner.state.limit_of(task))
+    }
+
     pub(super) fn granted_to(&self, task: TaskId) -> u64 {
         self.locked(|inner| {
             inner.collect_returned();

@@ -62,10 +62,10 @@ impl TaskMemory {
         self.handle.shared.ledger.capacity()
     }
 
-    /// The most this task may hold now, unless it was promised more: capacity / tasks that hold
-    /// memory.
+    /// The most this task may hold now: capacity / tasks that hold memory or a promise, itself
+    /// counted, or what it was promised.
     pub fn share(&self) -> u64 {
-        self.handle.shared.ledger.share()
+        self.handle.shared.ledger.limit_of(self.handle.shared.id)
     }
 
     /// Bytes this task holds now.

@@ -326,9 +326,14 @@ impl LedgerState {
         self.capacity
     }
 
-    /// What one task may hold at most, unless it was promised more.
+    /// What one of the tasks that hold memory may hold at most, unless it was promised more.
     pub const fn share(&self) -> u64 {
         self.share
+    }
+
+    /// What `task` may hold at most: its share, itself counted, or what it was promised.
+    pub fn limit_of(&self, task: TaskId) -> u64 {
+        self.slot(task).map_or(0, |slot| self.share_of(slot).max(slot.minimum))
     }
 
     /// Bytes granted to all tasks.
