@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{OnceLock, PoisonError};
 
+use super::birth::Birth;
 use super::explain::{Party, Spill};
 use super::pressure::{self, Reclaimed, Spillable};
 use super::report::HolderReport;
@@ -33,6 +34,8 @@ pub(super) struct ConsumerShared {
     is_wanted: AtomicBool,
     /// Who asked it to spill while it was busy, and for how much.
     wanted: Mutex<Option<(Party, u64)>>,
+    /// Granted and not yet part of a reservation: see [`Birth`].
+    credit: AtomicU64,
     /// While it spills it is granted nothing.
     spilling: AtomicBool,
     cancelled: AtomicBool,
@@ -58,6 +61,7 @@ impl Consumer {
                 reclaimable: AtomicU64::new(0),
                 is_wanted: AtomicBool::new(false),
                 wanted: Mutex::new(None),
+                credit: AtomicU64::new(0),
                 spilling: AtomicBool::new(false),
                 cancelled: AtomicBool::new(false),
                 round: AtomicU64::new(0),
@@ -99,6 +103,24 @@ impl Consumer {
     pub fn try_reserve(&self, bytes: u64) -> Result<Reservation> {
         self.grant(bytes)?;
         Ok(Reservation::new(self.clone(), bytes))
+    }
+
+    /// Reserves all that a holder needs from the start, in one request: what this consumer reserves
+    /// while the returned value lives comes out of it. Two holders being made at once cannot each
+    /// wait for what the other has.
+    ///
+    /// # Errors
+    /// As [`Consumer::reserve`].
+    pub fn begin_birth(&self, bytes: u64) -> Result<Birth> {
+        self.reserve(bytes).map(Birth::new)
+    }
+
+    /// As [`Consumer::begin_birth`], but does not wait.
+    ///
+    /// # Errors
+    /// As [`Consumer::reserve_now`].
+    pub fn begin_birth_now(&self, bytes: u64) -> Result<Birth> {
+        self.reserve_now(bytes).map(Birth::new)
     }
 
     /// Asks other tasks that hold more than their share for `bytes`: their consumers are marked and
@@ -152,6 +174,9 @@ impl Consumer {
         if self.shared.spilling.load(Ordering::Relaxed) {
             return Err(Refusal::Host(SPILLS_NOW));
         }
+        if self.take_credit(bytes) {
+            return Ok(());
+        }
         self.ledger().acquire(self.shared.account, bytes)?;
         self.count_grant(bytes);
         Ok(())
@@ -163,6 +188,23 @@ impl Consumer {
         self.ledger().acquire_or_wait(self.shared.account, bytes, &cancelled, before)?;
         self.count_grant(bytes);
         Ok(())
+    }
+
+    pub(super) fn add_credit(&self, bytes: u64) {
+        self.shared.credit.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    pub(super) fn take_all_credit(&self) -> u64 {
+        self.shared.credit.swap(0, Ordering::AcqRel)
+    }
+
+    fn take_credit(&self, bytes: u64) -> bool {
+        let credit = &self.shared.credit;
+        credit.load(Ordering::Relaxed) >= bytes
+            && bytes > 0
+            && credit
+                .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |left| left.checked_sub(bytes))
+                .is_ok()
     }
 
     fn count_grant(&self, bytes: u64) {

@@ -49,7 +49,10 @@ impl LedgerShared {
         let Some(host) = &self.host else {
             return 0;
         };
-        let taken = self.locked(|inner| inner.state.take_idle(bytes));
+        let taken = self.locked(|inner| {
+            inner.collect_returned();
+            inner.state.take_idle(bytes)
+        });
         if taken > 0 {
             host.parent.release(taken);
         }

@@ -13,6 +13,7 @@
 //! freed. No lock is held while a consumer spills or the system is asked for memory.
 
 mod area;
+mod birth;
 mod block;
 mod consumer;
 mod counters;
@@ -30,6 +31,7 @@ mod vector;
 mod wait;
 
 pub use area::{Area, Array, page_bytes};
+pub use birth::Birth;
 pub use block::{Block, BlockOwner, ChargeMode};
 pub use consumer::{Consumer, SpillScope, WaitCanceller};
 pub use counters::LedgerSnapshot;

@@ -62,6 +62,13 @@ impl Reservation {
         &self.consumer
     }
 
+    /// Its bytes, still granted to its consumer.
+    pub(super) fn into_parts(mut self) -> (Consumer, u64) {
+        debug_assert_eq!(self.live, 0, "memory that is there has a reservation");
+        let granted = std::mem::take(&mut self.granted);
+        (self.consumer.clone(), granted)
+    }
+
     /// Hands the bytes to a buffer that outlives its consumer; the charge stays with the task.
     pub(super) fn into_export(mut self) -> Export {
         let (granted, live) = (std::mem::take(&mut self.granted), std::mem::take(&mut self.live));

@@ -127,7 +127,10 @@ impl LedgerShared {
                 self.ask(inner, account, bytes)
             });
             let missing = match answer {
-                Acquire::Granted => return Ok(()),
+                Acquire::Granted => {
+                    self.return_surplus();
+                    return Ok(());
+                }
                 Acquire::Unfunded(missing) => missing,
                 Acquire::Refused(shortfall) => {
                     self.return_surplus();
@@ -166,8 +169,10 @@ impl LedgerShared {
 
     /// Takes bytes out of a consumer's account, leaving them with its task.
     pub(super) fn export(&self, account: Account, bytes: u64) {
-        self.exported.fetch_add(bytes, Ordering::AcqRel);
-        self.locked(|inner| inner.peak.sub(account.name, bytes));
+        self.locked(|inner| {
+            self.exported.fetch_add(bytes, Ordering::AcqRel);
+            inner.peak.sub(account.name, bytes);
+        });
     }
 
     /// Counts bytes as given back without the lock; the next one who needs them collects them.

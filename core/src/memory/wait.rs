@@ -66,6 +66,9 @@ impl LedgerShared {
         });
         if matches!(waited, Ok(Ok(()))) {
             queued.is_over();
+        } else {
+            drop(queued);
+            self.return_surplus();
         }
         waited.unwrap_or_else(|error| Err(Refusal::Host(error.with(Figure::Requested, bytes))))
     }

@@ -61,16 +61,18 @@ impl WorkingSet {
             .with(Figure::Available, budget));
         }
         let wanted = sizing(spec.layout(), spec.codec(), budget);
-        if Self::bytes_for(spec, wanted)? > budget / 2 {
-            return Self::of_size(spec, consumer, smallest);
-        }
-        match Self::of_size(spec, consumer, wanted) {
+        let bytes = Self::bytes_for(spec, wanted)?;
+        if bytes <= budget / 2 && wanted != smallest {
             // A share is not a promise: others may hold the rest of it, and readers of this task.
-            Err(error) if error.kind() == ErrorKind::MemoryLimit && wanted != smallest => {
-                Self::of_size(spec, consumer, smallest)
+            // Nobody waits for more than the least.
+            match consumer.begin_birth_now(bytes) {
+                Ok(_birth) => return Self::of_size(spec, consumer, wanted),
+                Err(error) if error.kind() == ErrorKind::MemoryLimit => {}
+                Err(error) => return Err(error),
             }
-            made => made,
         }
+        let _birth = consumer.begin_birth(needed)?;
+        Self::of_size(spec, consumer, smallest)
     }
 
     fn of_size(spec: &ShuffleSpec, consumer: &Consumer, sizing: Sizing) -> Result<Self> {
