@@ -65,7 +65,7 @@ impl LedgerShared {
             }
         });
         if matches!(waited, Ok(Ok(()))) {
-            queued.is_over();
+            queued.end();
         } else {
             drop(queued);
             self.return_surplus();
@@ -110,7 +110,7 @@ impl LedgerShared {
             (status == WaitStatus::Granted).then_some(tasks)
         });
         if waited.is_ok() {
-            queued.is_over();
+            queued.end();
         }
         waited.map_err(|error| error.with(Figure::Requested, minimum))
     }
@@ -168,7 +168,7 @@ impl<'a> Queued<'a> {
         Self { ledger, token: Some(token) }
     }
 
-    fn is_over(mut self) {
+    fn end(mut self) {
         self.token = None;
     }
 }
