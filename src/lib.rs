@@ -11,7 +11,7 @@
 //! use arrow_schema::{DataType, Field, Schema};
 //! use bywash::{
 //!     AttemptId, ChargeMode, Codec, FsStore, MapId, MemoryLedger, OutputDir, OutputOptions,
-//!     Partitioning, ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store, minimum_budget,
+//!     Partitioning, PushedOutput, ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store, minimum_budget,
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -57,14 +57,14 @@ pub use bywash_core::memory::{
     TaskMemory, TaskReport, WaitCanceller,
 };
 pub use bywash_core::partition::{SparkHash, pmod};
-pub use bywash_core::port::{ByteSource, Clock, MemoryParent, Park};
+pub use bywash_core::port::{ByteSource, Clock, MemoryParent, Park, PartitionSink};
 
 pub use bywash_core::{AttemptId, Error, ErrorKind, Figure, MapId, Result};
 mod std_ports;
 
 pub use bywash_spill::{
     Canceller, FsStore, MapOutput, OutputDir, OutputOptions, PARTITIONS_MAX, PartitionReader,
-    Partitioning, ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store, SweepMode,
-    SweepReport, SyncPolicy, WriteProgress, minimum_budget,
+    Partitioning, PushedOutput, ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store,
+    SweepMode, SweepReport, SyncPolicy, WriteProgress, minimum_budget,
 };
 pub use std_ports::{SystemClock, ThreadPark, waiting_ledger};

@@ -67,6 +67,17 @@ pub trait ByteSource: Send + Sync {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> Result<()>;
 }
 
+/// Where a shuffle's segments go when not to a file: a service that takes bytes by partition.
+pub trait PartitionSink {
+    /// Takes the next bytes of a partition's segment. Partitions come in ascending order, a segment
+    /// in one or several calls, an empty one in none. The bytes are the caller's again when this
+    /// returns.
+    ///
+    /// # Errors
+    /// What the service fails with; the finish fails with it.
+    fn write(&mut self, partition: u32, bytes: &[u8]) -> Result<()>;
+}
+
 /// Where encoded blocks go: room to encode in place, then told how much was used.
 pub trait BlockSink {
     /// At least `len` bytes to write into; what was advanced over before is kept or already on its

@@ -10,7 +10,7 @@ use crate::map_output::{
     DataFile, IndexHeader, MapOutput, open_data, publish_schema, read_index, write_index,
 };
 use crate::names::index_name;
-use crate::output_dir::OutputFile;
+use crate::output_dir::{OutputDir, OutputFile};
 use crate::store::Publish;
 
 impl Engine {
@@ -18,14 +18,17 @@ impl Engine {
     pub(super) fn finish(mut self) -> Result<MapOutput> {
         let shared = Arc::clone(&self.shared);
         shared.check_cancelled()?;
+        let out = self.out.take().ok_or(MADE_FOR_A_SINK)?;
         self.sort_last()?;
-        let mut data = self.out.create()?;
-        let data_bytes = shared.counters.timed(Phase::Output, || self.write_output(&mut data))?;
+        let mut data = out.create()?;
+        let data_bytes = shared
+            .counters
+            .timed(Phase::Output, || self.write_segments(&mut data, |_, _| Ok(())))?;
         // Runs and chunks are of no more use: their disk and memory go back before the commit.
         self.set.runs.clear();
         self.release_chunks();
         shared.check_cancelled()?;
-        let data_name = self.out.data_name(self.map, self.attempt)?;
+        let data_name = out.data_name(self.map, self.attempt)?;
         let header = IndexHeader {
             map: self.map,
             attempt: self.attempt,
@@ -35,34 +38,39 @@ impl Engine {
             partitions: self.spec.partitions(),
             data_name,
         };
-        let output = shared.counters.timed(Phase::Commit, || self.commit(data, header))?;
+        let output = shared.counters.timed(Phase::Commit, || self.commit(&out, data, header))?;
         Counters::add(&shared.counters.output_bytes, output.total_bytes());
         Ok(output)
     }
 
     /// Publishes the data, then the index that names it: the one commit point.
-    fn commit(mut self, mut data: OutputFile, header: IndexHeader) -> Result<MapOutput> {
+    fn commit(
+        mut self,
+        out: &Arc<OutputDir>,
+        mut data: OutputFile,
+        header: IndexHeader,
+    ) -> Result<MapOutput> {
         if data.publish(&header.data_name)? == Publish::AlreadyExists {
             return Err(ATTEMPT_RUNS_TWICE);
         }
         // Opened before the commit, so that nothing but its sync can fail after it.
-        let reading = open_data(&self.out, &header)?;
-        publish_schema(&self.out, header.fingerprint, self.spec.encoded_schema())?;
+        let reading = open_data(out, &header)?;
+        publish_schema(out, header.fingerprint, self.spec.encoded_schema())?;
         // The names the index needs are on the disk before its own.
-        self.out.sync()?;
-        let mut index = self.out.create()?;
+        out.sync()?;
+        let mut index = out.create()?;
         let mut sink = self.set.write.begin(&mut index);
         write_index(&header, &self.set.partitions, &mut sink)?;
         match index.commit(&index_name(self.map)?) {
             Ok(Publish::Done) => {
                 data.keep();
                 // The output is there and whole, even if this fails.
-                self.out.sync()?;
+                out.sync()?;
                 Ok(self.into_output(reading, header))
             }
             Ok(Publish::AlreadyExists) => {
                 drop(data);
-                self.into_winner()
+                self.into_winner(out)
             }
             Err(error) => {
                 if index.in_doubt() {
@@ -79,16 +87,16 @@ impl Engine {
     }
 
     /// Another attempt of this map has committed: its output stands.
-    fn into_winner(mut self) -> Result<MapOutput> {
-        let file = self.out.open_read(&index_name(self.map)?)?;
-        let header = IndexHeader::read(&self.out, &file, self.map)?;
+    fn into_winner(mut self, out: &Arc<OutputDir>) -> Result<MapOutput> {
+        let file = out.open_read(&index_name(self.map)?)?;
+        let header = IndexHeader::read(out, &file, self.map)?;
         let same = header.partitions == self.spec.partitions()
             && header.fingerprint == self.spec.fingerprint();
         if !same {
             return Err(OTHER_SHUFFLE.at(file.place()));
         }
-        read_index(&self.out, &file, &header, &mut self.set.partitions)?;
-        let data = open_data(&self.out, &header)?;
+        read_index(out, &file, &header, &mut self.set.partitions)?;
+        let data = open_data(out, &header)?;
         Ok(self.into_output(data, header))
     }
 }
@@ -96,6 +104,10 @@ impl Engine {
 const ATTEMPT_RUNS_TWICE: Error = Error::new(
     ErrorKind::InvalidState,
     "this attempt of this map is being written twice; number attempts apart",
+);
+const MADE_FOR_A_SINK: Error = Error::new(
+    ErrorKind::InvalidState,
+    "this writer was made without an output directory; finish it into a sink",
 );
 const OTHER_SHUFFLE: Error = Error::new(
     ErrorKind::InvalidState,

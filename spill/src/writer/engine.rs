@@ -23,7 +23,8 @@ pub(crate) struct Engine {
     pub(super) consumer: Consumer,
     pub(super) set: WorkingSet,
     pub(super) spill_dirs: Arc<SpillDirs>,
-    pub(super) out: Arc<OutputDir>,
+    /// `None` for a writer that finishes into a sink.
+    pub(super) out: Option<Arc<OutputDir>>,
     pub(super) map: MapId,
     pub(super) attempt: AttemptId,
     pub(super) shared: Arc<Signals>,

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 use arrow_array::RecordBatch;
 use bywash_core::memory::{Consumer, Reclaimed, SpillCause, Spillable, TaskMemory, WaitCanceller};
+use bywash_core::port::PartitionSink;
 use bywash_core::{AttemptId, Error, ErrorKind, MapId, Result};
 
 use super::engine::{Engine, Signals};
 use super::progress::WriteProgress;
+use super::push::PushedOutput;
 use super::working_set::WorkingSet;
 use crate::map_output::{MapOutput, OutputSlot};
 use crate::output_dir::OutputDir;
@@ -67,6 +69,32 @@ impl ShuffleWriter {
     ) -> Result<Self> {
         // A directory opened for reading is refused here, not after all rows were written.
         out.data_name(map, attempt)?;
+        Self::make(spec, task, spill_dirs, Some(out), map, attempt)
+    }
+
+    /// Makes a writer that will [`ShuffleWriter::finish_into`] a sink. `map` and `attempt` are only
+    /// handed on.
+    ///
+    /// # Errors
+    /// As [`ShuffleWriter::new`].
+    pub fn for_sink(
+        spec: &ShuffleSpec,
+        task: &TaskMemory,
+        spill_dirs: &Arc<SpillDirs>,
+        map: MapId,
+        attempt: AttemptId,
+    ) -> Result<Self> {
+        Self::make(spec, task, spill_dirs, None, map, attempt)
+    }
+
+    fn make(
+        spec: &ShuffleSpec,
+        task: &TaskMemory,
+        spill_dirs: &Arc<SpillDirs>,
+        out: Option<&Arc<OutputDir>>,
+        map: MapId,
+        attempt: AttemptId,
+    ) -> Result<Self> {
         let consumer = task.consumer("shuffle-writer");
         let set =
             WorkingSet::try_new(spec, &consumer).map_err(|error| consumer.name_holders(error))?;
@@ -76,7 +104,7 @@ impl ShuffleWriter {
             consumer: consumer.clone(),
             set,
             spill_dirs: Arc::clone(spill_dirs),
-            out: Arc::clone(out),
+            out: out.cloned(),
             map,
             attempt,
             shared: Arc::clone(&signals),
@@ -124,13 +152,26 @@ impl ShuffleWriter {
     /// directory after the commit, or giving the index its name in a way that cannot be looked up:
     /// then the output may be there, whole, and the next attempt returns it.
     pub fn finish(self) -> Result<MapOutput> {
+        self.close(Engine::finish)
+    }
+
+    /// Merges everything and sends each partition's segment to `sink`, in ascending order; nothing
+    /// is committed here. Asks for no memory. Also for a writer with an output directory.
+    ///
+    /// # Errors
+    /// As [`ShuffleWriter::write`], and what the sink fails with; part may have been sent then.
+    pub fn finish_into(self, sink: &mut dyn PartitionSink) -> Result<PushedOutput> {
+        self.close(|engine| engine.finish_into(sink))
+    }
+
+    fn close<T>(self, finish: impl FnOnce(Engine) -> Result<T>) -> Result<T> {
         let mut state = self.shared.lock();
         match std::mem::replace(&mut *state, State::Finished) {
             State::Open(engine) => {
                 drop(state);
                 // What it holds comes back at its end, and not before.
                 self.shared.consumer.set_reclaimable(0);
-                engine.finish()
+                finish(*engine)
             }
             failed => {
                 let error = failed.into_error();

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bywash_core::policy::runs_to_merge;
+use bywash_core::port::ByteSink;
 use bywash_core::{Error, Figure, Result};
 
 use super::engine::{Engine, Signals};
@@ -11,7 +12,6 @@ use super::flush::{Blocks, for_each_partition, write_run};
 use super::progress::Counters;
 use super::working_set::WorkingSet;
 use super::write_buffer::FileSink;
-use crate::output_dir::OutputFile;
 use crate::run::{PAGE_BYTES, RUNS_MAX, Run};
 
 impl Engine {
@@ -44,15 +44,19 @@ impl Engine {
         runs.insert_within_capacity(place, merged).map_err(|_| LIST_FULL)
     }
 
-    /// Writes all rows, those in runs before those in memory, to the output's data file. Needs no
-    /// memory. Returns the data's length.
-    pub(super) fn write_output(&mut self, file: &mut OutputFile) -> Result<u64> {
+    /// Writes all rows, those in runs before those in memory, partition by partition, and calls
+    /// `segment_written` after each. Needs no memory. Returns the bytes written.
+    pub(super) fn write_segments(
+        &mut self,
+        target: &mut dyn ByteSink,
+        mut segment_written: impl FnMut(u32, &mut FileSink<'_>) -> Result<()>,
+    ) -> Result<u64> {
         let fingerprint = self.spec.fingerprint();
         let layout = self.spec.layout();
         let signals: &Signals = &self.shared;
         let WorkingSet { runs, windows, write, partitions, chunks, encoder, slices, .. } =
             &mut self.set;
-        let mut sink = write.begin(file);
+        let mut sink = write.begin(target);
         let mut blocks = Blocks { layout, encoder, slices };
         runs.iter_mut().for_each(Run::rewind);
         for chunk in chunks.iter_mut() {
@@ -74,6 +78,7 @@ impl Engine {
             }
             partitions.offsets[index + 1] = sink.position();
             partitions.crcs[index] = sink.take_segment_crc();
+            segment_written(partition, &mut sink)?;
         }
         sink.flush()?;
         Ok(sink.position())

@@ -10,10 +10,12 @@ mod handle;
 mod merge;
 mod oversized;
 mod progress;
+mod push;
 mod working_set;
 mod write_buffer;
 
 pub use handle::{Canceller, ShuffleWriter};
 pub use progress::WriteProgress;
+pub use push::PushedOutput;
 pub(crate) use working_set::{PartitionArrays, WorkingSet};
 pub(crate) use write_buffer::FileSink;
