@@ -1,5 +1,6 @@
 //! All that says how much memory there is, read together.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use bywash_core::Result;
@@ -144,5 +145,14 @@ impl Observation<'_> {
     pub fn tightest_limit(&self) -> Option<(&Group, u64)> {
         let limits = self.groups.iter().filter_map(|group| Some((group, group.limit?)));
         limits.min_by_key(|(_, limit)| *limit)
+    }
+}
+
+impl fmt::Display for StallScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Group => "own group",
+            Self::Node => "node",
+        })
     }
 }

@@ -15,6 +15,8 @@ pub struct NodeMemory {
     /// `MemAvailable`: what can be had without swapping, reclaimable page cache included. `None`
     /// before Linux 3.14.
     pub available: Option<u64>,
+    /// `Shmem`: shared memory and files on tmpfs.
+    pub shmem: u64,
 }
 
 /// This process's resident memory that no file backs, in bytes, from /proc/self/status.
@@ -51,14 +53,18 @@ impl Machine {
     /// # Errors
     /// `Corrupt` if the file is absent, odd or without `MemTotal`; `Io`.
     pub(crate) fn node(&self) -> Result<NodeMemory> {
-        let (mut total, mut available) = (None, None);
+        let (mut total, mut available, mut shmem) = (None, None, 0);
         self.meminfo.lines(|line| {
             total = kibibytes(line, b"MemTotal")?.or(total);
             available = kibibytes(line, b"MemAvailable")?.or(available);
+            shmem = kibibytes(line, b"Shmem")?.unwrap_or(shmem);
             Ok(())
         })?;
         match total.filter(|total| *total > 0) {
-            Some(total) => Ok(NodeMemory { total, available: available.map(|b| b.min(total)) }),
+            Some(total) => {
+                let available = available.map(|available| available.min(total));
+                Ok(NodeMemory { total, available, shmem })
+            }
             None => Err(self.meminfo.lacks("meminfo has no MemTotal: is /proc mounted?")),
         }
     }

@@ -105,10 +105,7 @@ impl Source {
     }
 
     /// The one line of a file with one value; `None` if there is no such file.
-    pub(crate) fn value<T>(
-        &self,
-        parse: impl Fn(&[u8]) -> Result<T, Odd>,
-    ) -> Result<Option<T>> {
+    pub(crate) fn value<T>(&self, parse: impl Fn(&[u8]) -> Result<T, Odd>) -> Result<Option<T>> {
         let mut found = None;
         let there = self.lines(|line| {
             if found.is_some() {

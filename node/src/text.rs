@@ -58,7 +58,6 @@ pub(crate) fn hundredths(bytes: &[u8]) -> Result<u64, Odd> {
     Ok(whole * 100 + number(decimals)?)
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,7 +75,10 @@ mod tests {
     fn keys_match_whole_words_only() {
         assert_eq!(keyed(b"oom_kill 3", b"oom"), Ok(None));
         assert_eq!(keyed(b"oom 3", b"oom"), Ok(Some(3)));
-        assert_eq!(kibibytes(b"MemTotal:       24684092 kB", b"MemTotal"), Ok(Some(25_276_510_208)));
+        assert_eq!(
+            kibibytes(b"MemTotal:       24684092 kB", b"MemTotal"),
+            Ok(Some(25_276_510_208))
+        );
         kibibytes(b"MemTotal: 1 MB", b"MemTotal").unwrap_err();
         kibibytes(b"MemTotal: 18446744073709551615 kB", b"MemTotal").unwrap_err();
     }

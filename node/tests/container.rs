@@ -48,8 +48,7 @@ fn v2_without_a_limit_shows_its_own_figures() {
     assert_eq!((seen.node.total, seen.node.available), (16384 * MIB, Some(12288 * MIB)));
     assert_eq!(seen.process.unwrap().anon, 300 * MIB);
     assert_eq!(seen.process.unwrap().shmem, 4 * MIB);
-    let stall =
-        Stall { some_avg10: 12, full_avg10: 3, some_total_us: 777, full_total_us: 111 };
+    let stall = Stall { some_avg10: 12, full_avg10: 3, some_total_us: 777, full_total_us: 111 };
     assert_eq!(seen.stall, Some(StallReport { scope: StallScope::Group, stall }));
 }
 
@@ -83,10 +82,7 @@ fn v2_a_tighter_parent_and_a_group_without_memory_files() {
 #[test]
 fn v2_a_pod_is_limited_by_itself_its_pod_and_the_node() {
     let (_machine, mut container) = open("v2-kubernetes");
-    assert_eq!(
-        limits(&mut container),
-        [Some(2048), Some(3072), None, Some(60000), None]
-    );
+    assert_eq!(limits(&mut container), [Some(2048), Some(3072), None, Some(60000), None]);
     let seen = container.observe().unwrap();
     assert_eq!(seen.groups[0].high, Some(1843 * MIB));
     assert_eq!(seen.groups[0].events.high, 4);
@@ -153,10 +149,7 @@ fn v1_the_limit_of_a_hidden_pod_is_in_memory_stat() {
     let (_machine, mut container) = open("v1-kubernetes");
     assert_eq!(limits(&mut container), [Some(1536)]);
     let (_machine, mut container) = open("v1-kubernetes-node");
-    assert_eq!(
-        limits(&mut container),
-        [Some(1536), Some(1536), None, Some(60000), None]
-    );
+    assert_eq!(limits(&mut container), [Some(1536), Some(1536), None, Some(60000), None]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ mod locate;
 mod v1;
 mod v2;
 
+use group::NO_LIMIT_FROM;
 pub use group::{Group, GroupEvents, GroupMemory, Version};
 pub(crate) use group::{Groups, stall_source};
-use group::NO_LIMIT_FROM;
 pub(crate) use locate::Membership;

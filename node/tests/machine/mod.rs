@@ -41,6 +41,8 @@ impl Machine {
     pub(crate) fn write(&self, path: &str, content: &[u8]) {
         let path = self.root().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
+        // Made anew: some filesystems flush a file that is cut and written.
+        drop(fs::remove_file(&path));
         fs::write(path, content).unwrap();
     }
 
