@@ -200,8 +200,11 @@ fn claims(
     let shmem = own.map_or(seen.node.shmem, |own| own.shmem);
     let resident = seen.process.map_or(live, |process| process.resident().saturating_add(shmem));
     let ours = live.min(resident);
-    let held = own.map(|own| own.unreclaimable());
-    let held = held.or(seen.process.map(|process| process.resident())).unwrap_or(0);
+    let held = match (own, seen.process) {
+        (Some(own), _) => own.unreclaimable(),
+        (None, Some(process)) => process.resident(),
+        (None, None) => 0,
+    };
     Claims {
         ours,
         beside_us: held.saturating_sub(ours),

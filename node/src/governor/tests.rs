@@ -135,7 +135,7 @@ proptest! {
         let (_, mut state, mut capacity) = run(&polls, 2000);
         let (last, seen) = *polls.last().unwrap();
         let seen = Signals { ceiling, slack: 1000, ..seen };
-        let bound = ceiling.min(OPTIONS.ceiling).max(OPTIONS.floor);
+        let bound = ceiling.clamp(OPTIONS.floor, OPTIONS.ceiling);
         let mut settled = 0;
         for tick in 0..2000 {
             let now = Duration::from_secs(last + tick);

@@ -1,11 +1,7 @@
 //! Each figure of each machine in `fixtures`, as a container on it sees them.
-#![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod machine;
-
+use crate::machine::Machine;
 use bywash_node::{Container, GroupEvents, GroupMemory, Stall, StallReport, StallScope, Version};
-use machine::Machine;
 
 const MIB: u64 = 1 << 20;
 
