@@ -93,7 +93,7 @@ pub struct BudgetExplanation {
     pub untouched: u64,
     /// The declared margin.
     pub margin: u64,
-    /// What is left under the limit with the most held: page cache and free memory.
+    /// The least that any limit over us has left beside what is held: page cache and free memory.
     pub slack: u64,
     /// Our own group.
     pub own: Option<GroupMemory>,
