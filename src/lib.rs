@@ -59,6 +59,9 @@ pub use bywash_core::memory::{
 pub use bywash_core::partition::{SparkHash, pmod};
 pub use bywash_core::port::{ByteSource, Clock, MemoryParent, Park, PartitionSink};
 
+/// What the container, its node and its mounts allow.
+pub use bywash_node as node;
+
 pub use bywash_core::{AttemptId, Error, ErrorKind, Figure, MapId, Result};
 mod std_ports;
 
