@@ -31,6 +31,7 @@ mod cgroup;
 mod container;
 mod governor;
 mod machine;
+pub mod mount;
 mod source;
 mod stall;
 mod text;
