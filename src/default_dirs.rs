@@ -5,20 +5,20 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bywash_core::{Error, ErrorKind, Result};
 use bywash_spill::{Store, UnusedDir, check_disk_backed};
 
-/// The directories to spill to when none are given, and those that were looked at in vain.
+/// The directories to spill to when none are given.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DefaultSpillDirs {
     /// On a disk and writable: all such of `BYWASH_SPILL_DIRS`, or one of the system's.
     pub dirs: Vec<PathBuf>,
-    /// Looked at before and not taken.
-    pub passed_over: Vec<UnusedDir>,
+    /// Those of `BYWASH_SPILL_DIRS` that were not taken, and why.
+    pub unused: Vec<UnusedDir>,
 }
 
 /// Finds the directories to spill to: every one on a disk of `BYWASH_SPILL_DIRS` (paths separated
@@ -41,34 +41,28 @@ fn choose(
     listed: &[PathBuf],
     system: &[PathBuf],
 ) -> Result<DefaultSpillDirs> {
-    let mut found = DefaultSpillDirs { dirs: Vec::new(), passed_over: Vec::new() };
+    let mut dirs = Vec::new();
+    let mut unused = Vec::new();
     for path in listed {
-        found.consider(path, check_disk_backed(store, path).map(drop));
-    }
-    for path in system {
-        if !found.dirs.is_empty() {
-            break;
+        match check_disk_backed(store, path) {
+            Ok(_) => dirs.push(path.clone()),
+            Err(error) => unused.push(UnusedDir::new(path.clone(), error)),
         }
-        // What the system does not have is not made.
-        let is_there = store.open_dir(path).map(drop);
-        found.consider(path, is_there.and_then(|()| check_disk_backed(store, path).map(drop)));
     }
-    if !found.dirs.is_empty() {
-        return Ok(found);
+    if !dirs.is_empty() {
+        return Ok(DefaultSpillDirs { dirs, unused });
+    }
+    let mut passed_over = unused.clone();
+    for path in system {
+        // What the system does not have is not made.
+        match store.open_dir(path).and_then(|_| check_disk_backed(store, path)) {
+            Ok(_) => return Ok(DefaultSpillDirs { dirs: vec![path.clone()], unused }),
+            Err(error) => passed_over.push(UnusedDir::new(path.clone(), error)),
+        }
     }
     let why = |unused: &UnusedDir| format!("{}: {}", unused.path.display(), unused.error);
-    let each: Vec<String> = found.passed_over.iter().map(why).collect();
+    let each: Vec<String> = passed_over.iter().map(why).collect();
     Err(Error::new(ErrorKind::NotFound, NONE).with_detail(each.join("; ")))
-}
-
-impl DefaultSpillDirs {
-    fn consider(&mut self, path: &Path, checked: Result<()>) {
-        let path = path.to_path_buf();
-        match checked {
-            Ok(()) => self.dirs.push(path),
-            Err(error) => self.passed_over.push(UnusedDir::new(path, error)),
-        }
-    }
 }
 
 fn paths_in(listed: &OsStr) -> Vec<PathBuf> {
@@ -114,10 +108,8 @@ mod tests {
         let with_a_file = [listed.as_slice(), &[PathBuf::from("Cargo.toml")]].concat();
         let found = choose(&store, &with_a_file, &system).unwrap();
         assert_eq!(found.dirs, listed);
-        assert_eq!(found.passed_over.len(), 1);
-        let found = choose(&store, &[], &system).unwrap();
-        assert_eq!(found.dirs, system);
-        drop(found);
+        assert_eq!(found.unused.len(), 1);
+        assert_eq!(choose(&store, &[], &system).unwrap().dirs, system);
         let left = std::fs::read_dir(root.path().join("a")).unwrap().count();
         assert_eq!(left, 0, "the look leaves nothing");
     }
