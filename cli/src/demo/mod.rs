@@ -12,13 +12,13 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use bywash::{FsStore, Store};
+use bywash::{FsStore, Store, check_disk_backed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::verify::VerifyReport;
 pub(crate) use self::verify::run as verify;
-use crate::args::DemoArgs;
+use crate::args::{DemoArgs, SpillMemoryBacked};
 use crate::failure::{At, Failure, Result};
 use crate::lineitem;
 use crate::report::{self, ShuffleReport};
@@ -26,11 +26,16 @@ use crate::spill_dirs;
 
 /// Runs the command.
 pub(crate) fn run(args: &DemoArgs) -> Result<()> {
+    let store: Arc<dyn Store> = Arc::new(FsStore::new());
     let parent = match &args.dir {
         Some(dir) => dir.clone(),
-        None => first_on_a_disk()?,
+        None => first_on_a_disk(&store)?,
     };
     std::fs::create_dir_all(&parent).at(&parent)?;
+    if args.spill_memory_backed == SpillMemoryBacked::Refuse {
+        // Now rather than when all is generated.
+        check_disk_backed(&store, &parent).at(&parent)?;
+    }
     let mut work =
         tempfile::Builder::new().prefix("bywash-demo-").tempdir_in(&parent).at(&parent)?;
     work.disable_cleanup(args.keep);
@@ -82,9 +87,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
 }
 
 /// Where spills would go by default: inputs and outputs are too large for memory as well.
-fn first_on_a_disk() -> Result<PathBuf> {
-    let store: Arc<dyn Store> = Arc::new(FsStore::new());
-    let dirs = spill_dirs::defaults(&store)?;
+fn first_on_a_disk(store: &Arc<dyn Store>) -> Result<PathBuf> {
+    let dirs = spill_dirs::defaults(store)?;
     dirs.into_iter().next().ok_or_else(|| Failure::new("no directory on a disk was found"))
 }
 

@@ -42,7 +42,7 @@ impl Dir {
         // From here on by descriptor: what it is on cannot change below us.
         let parent = Arc::new(store.open_dir(path)?);
         let filesystem = store.filesystem(&parent)?;
-        let payer = options.memory_backed.admit(&parent, &filesystem)?;
+        let payer = options.memory_backed.admit(&filesystem)?;
         sweep_sessions(&**store, &parent, options.sweep)?;
         Ok(Self {
             index,

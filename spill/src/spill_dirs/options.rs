@@ -4,7 +4,6 @@ use bywash_core::memory::Consumer;
 use bywash_core::{Error, ErrorKind, Figure, Result};
 use bywash_node::mount::{Filesystem, FilesystemKind};
 
-use crate::store::StoreDir;
 use crate::sweep::SweepMode;
 
 /// How spill directories are used.
@@ -44,20 +43,16 @@ pub enum MemoryBacked {
 }
 
 impl MemoryBacked {
-    /// Who pays for files in `dir`, if anybody.
+    /// Who pays for files in a directory on `filesystem`, if anybody.
     ///
     /// # Errors
     /// `InvalidArgument` where it must not be used. Allocates.
-    pub(super) fn admit(
-        &self,
-        dir: &StoreDir,
-        filesystem: &Filesystem,
-    ) -> Result<Option<Consumer>> {
+    pub(super) fn admit(&self, filesystem: &Filesystem) -> Result<Option<Consumer>> {
         if !filesystem.is_memory_backed() {
             return Ok(None);
         }
-        let refused =
-            |why| Err(Error::invalid(why).with_detail(filesystem.to_string()).at(dir.path()));
+        // Whoever reports it names the directory as it was given.
+        let refused = |why| Err(Error::invalid(why).with_detail(filesystem.to_string()));
         match self {
             _ if filesystem.kind() == FilesystemKind::Hugetlbfs => refused(ONLY_MAPPED),
             Self::Refuse => refused(REFUSED),
