@@ -105,8 +105,8 @@ pub enum SpillMemoryBacked {
     /// It is not used: spilling there frees no memory.
     #[default]
     Refuse,
-    /// It is used after those on a disk, and its files are charged to --memory, of which it is a
-    /// task more.
+    /// It is used after those on a disk; its files are charged to --memory, a share of which is
+    /// kept for them as for a task more.
     Charge,
     /// It is used and its files are counted nowhere: in a container the kernel may kill the program.
     Unaccounted,

@@ -10,7 +10,7 @@ use bywash::{
     ShuffleWriter, SpillDirs, Store, TaskMemory, WriteProgress, minimum_budget,
 };
 
-use crate::args::{ShuffleArgs, SpillMemoryBacked};
+use crate::args::ShuffleArgs;
 use crate::failure::{At, Failure, Result};
 use crate::input::{Input, Piece};
 use crate::job::{self, Job, JobMap};
@@ -18,7 +18,7 @@ use crate::process::ResidentPeak;
 use crate::reader_share::reader_share;
 use crate::report::{self, Histogram, ShuffleReport, SpillDirUse};
 use crate::sizes::human_size;
-use crate::spill_dirs;
+use crate::spill_dirs::{self, SpillPlan};
 use crate::totals;
 use crate::watch::Watch;
 
@@ -44,13 +44,13 @@ pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
     job::refuse_used(&args.out)?;
     std::fs::create_dir_all(&args.out).at(&args.out)?;
     let ledger = MemoryLedger::new(args.memory);
-    let charged = usize::from(args.spill_memory_backed == SpillMemoryBacked::Charge);
-    let memories = admit(&ledger, &spec, tasks, charged)?;
+    let spill = SpillPlan::new(args)?;
+    let memories = admit(&ledger, &spec, tasks, usize::from(spill.is_charged))?;
     let run = Run {
         input: &input,
         spec: &spec,
         batch_rows,
-        spill: spill_dirs::open(args, &ledger)?,
+        spill: spill.open(&ledger, tasks)?,
         out: open_output_dir(&args.out)?,
         attempt: AttemptId(u64::from(std::process::id())),
         watch: Watch::default(),

@@ -68,8 +68,8 @@ pub struct FaultStore {
     inner: Arc<dyn Store>,
     /// What this filesystem is to lack, for good.
     lacking: Vec<StoreOp>,
-    /// What every directory is said to be on.
-    pretended: Option<FilesystemKind>,
+    /// What directories in the path are said to be on.
+    pretended: Option<(PathBuf, FilesystemKind)>,
     scope: Scope,
     plan: Mutex<Plan>,
     changed: Condvar,
@@ -119,10 +119,10 @@ impl FaultStore {
         Self { inner, lacking: operations.to_vec(), pretended: None, scope, plan, changed }
     }
 
-    /// The same store, saying that every directory is on a filesystem of this kind.
+    /// The same store, saying that directories in `under` are on a filesystem of this kind.
     #[must_use]
-    pub fn pretending(self, kind: FilesystemKind) -> Self {
-        Self { pretended: Some(kind), ..self }
+    pub fn pretending(self, under: &Path, kind: FilesystemKind) -> Self {
+        Self { pretended: Some((under.to_path_buf(), kind)), ..self }
     }
 
     /// Counts from zero again and lets `fault` happen at operation `at`, the next one being 0.
@@ -295,9 +295,11 @@ impl Store for FaultStore {
     }
 
     fn filesystem(&self, dir: &StoreDir) -> Result<Filesystem> {
-        self.run(StoreOp::Filesystem, dir.path(), || match self.pretended {
-            Some(kind) => Ok(Filesystem::of_kind(kind)),
-            None => self.inner.filesystem(dir),
+        self.run(StoreOp::Filesystem, dir.path(), || match &self.pretended {
+            Some((under, kind)) if Path::new(&**dir.path()).starts_with(under) => {
+                Ok(Filesystem::of_kind(*kind))
+            }
+            _ => self.inner.filesystem(dir),
         })
     }
 

@@ -23,6 +23,7 @@ pub mod generate;
 pub mod map_files;
 pub mod mounts;
 pub mod oracle;
+pub mod program;
 pub mod search;
 pub mod seed;
 pub mod spark_hash;

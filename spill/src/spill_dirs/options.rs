@@ -33,8 +33,8 @@ pub enum MemoryBacked {
     /// this consumer before it is written and given back after the file is gone. Where the ledger
     /// has nothing free the write is refused with `MemoryLimit`; nobody is asked to spill for it.
     ///
-    /// The consumer's task lives as long as the directories: one of its own, admitted beside those
-    /// that shuffle, leaves their shares alone when it holds nothing.
+    /// Give it a task of its own, with a promised minimum: a spill comes when the others hold all
+    /// that is promised to nobody. The task lives as long as the directories.
     Charge(Consumer),
     /// It is used like a disk and its bytes are counted nowhere. **The budget holds no longer**: in
     /// a container the kernel kills the process when these files and the budget reach the limit.
