@@ -228,4 +228,32 @@ mod tests {
             assert_eq!(found(&table, Wanted::Id(9)).unwrap().size_bytes(), None, "{size}");
         }
     }
+
+    /// Any bytes are a table: nothing panics, and a line that is whole is found whatever is before.
+    #[test]
+    fn random_tables_do_no_harm() {
+        let good = b"27 1 254:0 / /a\\040b rw shared:1 - tmpfs none rw,size=1k,upperdir=/u\\054\n";
+        let mut state = 0x000b_7ae5_4b1e_u64;
+        let mut below = |bound: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % bound as u64).unwrap()
+        };
+        for _ in 0..20_000 {
+            let mut table = good.to_vec();
+            for _ in 0..=below(4) {
+                let at = below(table.len());
+                let bytes = b"\\ -:,=0123456789/\n\xff\0";
+                table[at] = bytes[below(bytes.len())];
+            }
+            table.truncate(below(table.len() + 1));
+            let wanted = [Wanted::Id(27), Wanted::Device(254, 0)][below(2)];
+            if let Some(mount) = find(&mut &table[..], wanted) {
+                drop((mount.to_string(), mount.size_bytes(), mount.option("upperdir")));
+            }
+            table.extend_from_slice(b"\n1 1 1:1 / /z rw - t s o\n");
+            assert!(find(&mut &table[..], Wanted::Device(1, 1)).is_some());
+        }
+    }
 }
