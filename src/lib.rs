@@ -68,7 +68,6 @@ pub use bywash_core::port::{ByteSource, Clock, MemoryParent, Park, PartitionSink
 pub use bywash_node as node;
 
 pub use bywash_core::{AttemptId, Error, ErrorKind, Figure, MapId, Result};
-pub use bywash_node::mount::{Filesystem, FilesystemKind, InMemory, Mount};
 pub use bywash_spill::{
     Canceller, DirCondition, DirIndex, DirReport, FsStore, MapOutput, MemoryBacked, OutputDir,
     OutputOptions, PARTITIONS_MAX, PartitionReader, Partitioning, PushedOutput, ShuffleSpec,

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bywash::node::Filesystem;
 use bywash::{
-    Filesystem, FsStore, MemoryBacked, MemoryLedger, OutputDir, SpillDirs, SpillOptions, Store,
-    UnusedDir, default_spill_dirs,
+    FsStore, MemoryBacked, MemoryLedger, OutputDir, SpillDirs, SpillOptions, Store, UnusedDir,
+    default_spill_dirs,
 };
 
 use crate::args::{ShuffleArgs, SpillMemoryBacked};

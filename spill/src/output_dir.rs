@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use bywash_core::{AttemptId, Error, ErrorKind, MapId, Result};
-use bywash_node::mount::Filesystem;
+use bywash_node::Filesystem;
 
 use crate::map_output::data_file_named_by;
 use crate::names::DataName;

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use bywash::{Filesystem, FilesystemKind};
+use bywash::node::{Filesystem, FilesystemKind};
 use bywash_core::{Error, ErrorKind, Result};
 use bywash_spill::{Access, Lock, Name, Publish, Store, StoreDir, StoreFile, StoreOp};
 use rustix::io::Errno;

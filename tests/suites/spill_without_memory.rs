@@ -14,9 +14,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_schema::DataType;
+use bywash::node::FilesystemKind;
 use bywash::{
-    AttemptId, Codec, ErrorKind, FilesystemKind, FsStore, MapId, MemoryBacked, MemoryLedger,
-    ShuffleWriter, SpillOptions, Store, minimum_budget,
+    AttemptId, Codec, ErrorKind, FsStore, MapId, MemoryBacked, MemoryLedger, ShuffleWriter,
+    SpillOptions, Store, minimum_budget,
 };
 use bywash_tests::alloc::{self, Refusals};
 use bywash_tests::case::{Charge, IdShape, Input, Placement, ShuffleCase, admit};

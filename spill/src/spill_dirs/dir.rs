@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bywash_core::memory::{Consumer, Reservation};
 use bywash_core::{Error, ErrorKind, Result};
-use bywash_node::mount::Filesystem;
+use bywash_node::Filesystem;
 
 use super::options::no_memory;
 use super::report::{DirCounters, DirReport};

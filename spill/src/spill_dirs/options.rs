@@ -2,7 +2,7 @@
 
 use bywash_core::memory::Consumer;
 use bywash_core::{Error, ErrorKind, Figure, Result};
-use bywash_node::mount::{Filesystem, FilesystemKind};
+use bywash_node::{Filesystem, FilesystemKind};
 
 use crate::sweep::SweepMode;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bywash_core::Error;
-use bywash_node::mount::Filesystem;
+use bywash_node::Filesystem;
 
 use super::{DirCondition, DirIndex};
 

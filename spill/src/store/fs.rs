@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bywash_core::{ErrorKind, Result};
-use bywash_node::mount::Filesystem;
+use bywash_node::Filesystem;
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RawDir, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 

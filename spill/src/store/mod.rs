@@ -18,7 +18,7 @@ use std::fmt::Debug;
 use std::path::Path;
 
 use bywash_core::Result;
-use bywash_node::mount::Filesystem;
+use bywash_node::Filesystem;
 
 pub(crate) use exact::create_new_or_nothing;
 pub use exact::{read_exact_at, write_all_at};

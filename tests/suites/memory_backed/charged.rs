@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use arrow_schema::DataType;
+use bywash::node::FilesystemKind;
 use bywash::{
-    ChargeMode, Codec, ErrorKind, Figure, FilesystemKind, FsStore, MemoryBacked, MemoryLedger,
-    SpillDirs, SpillOptions, Store, minimum_budget,
+    ChargeMode, Codec, ErrorKind, Figure, FsStore, MemoryBacked, MemoryLedger, SpillDirs,
+    SpillOptions, Store, minimum_budget,
 };
 use bywash_spill::DirMask;
 use bywash_tests::case::{Charge, IdShape, Placement, ShuffleCase, admit};

@@ -5,10 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 
-use bywash::{
-    DirIndex, ErrorKind, Filesystem, FilesystemKind, FsStore, InMemory, SpillDirs, SpillOptions,
-    Store, check_disk_backed,
-};
+use bywash::node::{Filesystem, FilesystemKind, InMemory};
+use bywash::{DirIndex, ErrorKind, FsStore, SpillDirs, SpillOptions, Store, check_disk_backed};
 use bywash_tests::dirs::on_disk;
 use bywash_tests::mounts::Mounted;
 use bywash_tests::skipped;

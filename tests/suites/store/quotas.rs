@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bywash::{DirCondition, DirReport, FilesystemKind, MemoryBacked, MemoryLedger};
+use bywash::node::FilesystemKind;
+use bywash::{DirCondition, DirReport, MemoryBacked, MemoryLedger};
 use bywash_core::{ErrorKind, Figure};
 use bywash_spill::{DirIndex, DirMask, SpillDirs, SpillFile, SpillOptions, Store};
 use bywash_tests::case::admit;
