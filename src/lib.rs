@@ -11,7 +11,8 @@
 //! use arrow_schema::{DataType, Field, Schema};
 //! use bywash::{
 //!     AttemptId, ChargeMode, Codec, FsStore, MapId, MemoryLedger, OutputDir, OutputOptions,
-//!     Partitioning, PushedOutput, ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store, minimum_budget,
+//!     Partitioning, ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store,
+//!     default_spill_dirs, minimum_budget,
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,8 +27,9 @@
 //!
 //! let dir = tempfile::tempdir()?;
 //! let store: Arc<dyn Store> = Arc::new(FsStore::new());
-//! let spills: PathBuf = dir.path().join("spill");
-//! let spill_dirs = SpillDirs::open(store.clone(), &[spills], SpillOptions::default())?;
+//! // On a disk: spilling to a filesystem in memory, as /tmp often is, would free none.
+//! let spills: Vec<PathBuf> = default_spill_dirs(&store)?.dirs;
+//! let spill_dirs = SpillDirs::open(store.clone(), &spills, SpillOptions::default())?;
 //! let out = OutputDir::open(store, &dir.path().join("out"), OutputOptions::default())?;
 //!
 //! let mut writer = ShuffleWriter::new(&spec, &task, &spill_dirs, &out, MapId(0), AttemptId(0))?;
@@ -50,6 +52,9 @@
 //! What the words mean and which crate owns what is in ARCHITECTURE.md; the bytes on disk are in
 //! docs/FORMAT.md; which partition a row goes to is in docs/PARTITIONING.md.
 
+mod default_dirs;
+mod std_ports;
+
 pub use bywash_core::codec::Codec;
 pub use bywash_core::memory::{
     ChargeMode, Consumer, Explanation, HolderReport, LedgerOptions, LedgerSnapshot, MemoryLedger,
@@ -63,11 +68,11 @@ pub use bywash_core::port::{ByteSource, Clock, MemoryParent, Park, PartitionSink
 pub use bywash_node as node;
 
 pub use bywash_core::{AttemptId, Error, ErrorKind, Figure, MapId, Result};
-mod std_ports;
-
 pub use bywash_spill::{
-    Canceller, FsStore, MapOutput, OutputDir, OutputOptions, PARTITIONS_MAX, PartitionReader,
-    Partitioning, PushedOutput, ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store,
-    SweepMode, SweepReport, SyncPolicy, WriteProgress, minimum_budget,
+    Canceller, DirCondition, DirIndex, DirReport, FsStore, MapOutput, MemoryBacked, OutputDir,
+    OutputOptions, PARTITIONS_MAX, PartitionReader, Partitioning, PushedOutput, ShuffleSpec,
+    ShuffleWriter, SpillDirs, SpillOptions, Store, SweepMode, SweepReport, SyncPolicy, UnusedDir,
+    WriteProgress, check_disk_backed, minimum_budget,
 };
+pub use default_dirs::{DefaultSpillDirs, default_spill_dirs};
 pub use std_ports::{SystemClock, ThreadPark, waiting_ledger};

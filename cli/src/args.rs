@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bywash::Codec;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::sizes::parse_positive_size;
 
@@ -48,9 +48,13 @@ pub struct DemoArgs {
     /// Number of tasks, each a thread with a map output of its own.
     #[arg(long, default_value_t = 2, value_parser = parse_tasks, allow_negative_numbers = true)]
     pub tasks: u32,
-    /// Where to make the working directory [default: the system's directory for temporary files].
+    /// Where to make the working directory, spills and all [default: the first on a disk of
+    /// $BYWASH_SPILL_DIRS, /var/tmp, the system's directory for temporary files, the current one].
     #[arg(long, value_name = "D")]
     pub dir: Option<PathBuf>,
+    /// What becomes of spills when that directory is in memory.
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub spill_memory_backed: SpillMemoryBacked,
     /// Keep the working directory.
     #[arg(long)]
     pub keep: bool,
@@ -79,15 +83,44 @@ pub struct ShuffleArgs {
     /// Number of tasks, each a thread with a map output of its own.
     #[arg(long, default_value_t = 1, value_parser = parse_tasks, allow_negative_numbers = true)]
     pub tasks: u32,
-    /// Directory for spills; may be given several times [default: the output directory].
-    #[arg(long, value_name = "SPILL")]
-    pub dir: Vec<PathBuf>,
+    /// Directory for spills; may be given several times [default: those on a disk of
+    /// $BYWASH_SPILL_DIRS, else the first on a disk of /var/tmp, the system's directory for
+    /// temporary files, the current one].
+    #[arg(long, visible_alias = "dir", value_name = "SPILL")]
+    pub spill_dir: Vec<PathBuf>,
+    /// What becomes of a spill directory that is in memory (tmpfs and the like).
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub spill_memory_backed: SpillMemoryBacked,
     /// Directory for the map outputs and job.json; made if missing.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What becomes of a spill directory whose files are memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum SpillMemoryBacked {
+    /// It is not used: spilling there frees no memory.
+    #[default]
+    Refuse,
+    /// It is used after those on a disk; its files are charged to --memory, a share of which is
+    /// kept for them as for a task more.
+    Charge,
+    /// It is used and its files are counted nowhere: in a container the kernel may kill the program.
+    Unaccounted,
+}
+
+impl SpillMemoryBacked {
+    /// The value as given on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Charge => "charge",
+            Self::Unaccounted => "unaccounted",
+        }
+    }
 }
 
 #[derive(Debug, Args)]

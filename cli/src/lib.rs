@@ -21,6 +21,7 @@ pub mod report;
 mod shuffle;
 #[doc(hidden)]
 pub mod sizes;
+mod spill_dirs;
 #[doc(hidden)]
 pub mod totals;
 mod watch;

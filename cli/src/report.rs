@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Write;
 
+use bywash::DirReport;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Result};
@@ -41,12 +42,39 @@ pub struct ShuffleReport {
     pub spilled_bytes: u64,
     /// Merges of spilled runs because there were too many.
     pub run_merges: u64,
+    /// The directories that were spilled to.
+    pub spill_dirs: Vec<SpillDirUse>,
     /// Wall time of the tasks, reading of Parquet included.
     pub seconds: f64,
     /// Time per phase of the writers, summed over tasks.
     pub phases: Vec<PhaseTime>,
     /// Sizes of the partitions.
     pub partition_bytes: Histogram,
+}
+
+/// A spill directory and what went there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SpillDirUse {
+    /// Its path.
+    pub path: String,
+    /// What it is on, and where that is mounted.
+    pub filesystem: String,
+    /// Whether its files are memory.
+    pub in_memory: bool,
+    /// Bytes written there.
+    pub written_bytes: u64,
+}
+
+impl SpillDirUse {
+    /// What a directory says of itself.
+    pub fn of(dir: &DirReport) -> Self {
+        Self {
+            path: dir.path.to_string(),
+            filesystem: dir.filesystem.to_string(),
+            in_memory: dir.filesystem.is_memory_backed(),
+            written_bytes: dir.written_bytes_total,
+        }
+    }
 }
 
 /// How often something made the writers spill.
@@ -156,6 +184,15 @@ impl fmt::Display for ShuffleReport {
             write!(f, "; {} written, {} early merges", size(self.spilled_bytes), self.run_merges)?;
         }
         writeln!(f)?;
+        for dir in &self.spill_dirs {
+            writeln!(
+                f,
+                "  {:<15} {} to {}",
+                dir.filesystem.split(' ').next().unwrap_or_default(),
+                size(dir.written_bytes),
+                dir.path
+            )?;
+        }
         writeln!(
             f,
             "time              {:.2} s, {:.0} MB/s with reading",

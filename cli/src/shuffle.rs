@@ -1,13 +1,13 @@
 //! `bywash shuffle`: Parquet files into one map output per task, under one ledger.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use bywash::{
     AttemptId, FsStore, MapId, MemoryLedger, OutputDir, OutputOptions, Partitioning, ShuffleSpec,
-    ShuffleWriter, SpillDirs, SpillOptions, Store, TaskMemory, WriteProgress, minimum_budget,
+    ShuffleWriter, SpillDirs, Store, TaskMemory, WriteProgress, minimum_budget,
 };
 
 use crate::args::ShuffleArgs;
@@ -16,8 +16,9 @@ use crate::input::{Input, Piece};
 use crate::job::{self, Job, JobMap};
 use crate::process::ResidentPeak;
 use crate::reader_share::reader_share;
-use crate::report::{self, Histogram, ShuffleReport};
+use crate::report::{self, Histogram, ShuffleReport, SpillDirUse};
 use crate::sizes::human_size;
+use crate::spill_dirs::{self, SpillPlan};
 use crate::totals;
 use crate::watch::Watch;
 
@@ -43,12 +44,13 @@ pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
     job::refuse_used(&args.out)?;
     std::fs::create_dir_all(&args.out).at(&args.out)?;
     let ledger = MemoryLedger::new(args.memory);
-    let memories = admit(&ledger, &spec, tasks)?;
+    let spill = SpillPlan::new(args)?;
+    let memories = admit(&ledger, &spec, tasks, usize::from(spill.is_charged))?;
     let run = Run {
         input: &input,
         spec: &spec,
         batch_rows,
-        spill: open_spill_dirs(args)?,
+        spill: spill.open(&ledger, tasks)?,
         out: open_output_dir(&args.out)?,
         attempt: AttemptId(u64::from(std::process::id())),
         watch: Watch::default(),
@@ -77,6 +79,7 @@ pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
         spills: totals::spill_counts(&progress),
         spilled_bytes: progress.spilled_bytes,
         run_merges: progress.run_merges,
+        spill_dirs: run.spill.dirs().iter().map(SpillDirUse::of).collect(),
         seconds,
         phases: totals::phase_times(&progress),
         partition_bytes: Histogram::of(sum_partitions(&done)),
@@ -84,9 +87,14 @@ pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
     report::print(&report, args.json)
 }
 
-/// Admits the tasks together, or says what they need.
-fn admit(ledger: &MemoryLedger, spec: &ShuffleSpec, tasks: usize) -> Result<Vec<TaskMemory>> {
-    let needed = minimum_budget(spec, tasks)?;
+/// Admits the tasks together, or says what they need so that `more` can be admitted later.
+fn admit(
+    ledger: &MemoryLedger,
+    spec: &ShuffleSpec,
+    tasks: usize,
+    more: usize,
+) -> Result<Vec<TaskMemory>> {
+    let needed = minimum_budget(spec, tasks + more)?;
     if ledger.capacity() < needed {
         let kib = needed.div_ceil(1024);
         return Err(Failure::new(format!(
@@ -95,22 +103,14 @@ fn admit(ledger: &MemoryLedger, spec: &ShuffleSpec, tasks: usize) -> Result<Vec<
         )));
     }
     let tasks_u64 = u64::try_from(tasks).unwrap_or(u64::MAX);
-    Ok(ledger.admit(tasks, needed / tasks_u64)?)
-}
-
-fn open_spill_dirs(args: &ShuffleArgs) -> Result<Arc<SpillDirs>> {
-    let dirs: &[PathBuf] =
-        if args.dir.is_empty() { std::slice::from_ref(&args.out) } else { &args.dir };
-    for dir in dirs {
-        std::fs::create_dir_all(dir).at(dir)?;
-    }
-    let store: Arc<dyn Store> = Arc::new(FsStore::new());
-    Ok(SpillDirs::open(store, dirs, SpillOptions::default())?)
+    Ok(ledger.admit(tasks, minimum_budget(spec, tasks)? / tasks_u64)?)
 }
 
 fn open_output_dir(dir: &Path) -> Result<Arc<OutputDir>> {
     let store: Arc<dyn Store> = Arc::new(FsStore::new());
-    Ok(OutputDir::open(store, dir, OutputOptions::default())?)
+    let out = OutputDir::open(store, dir, OutputOptions::default())?;
+    spill_dirs::warn_of_output(&out)?;
+    Ok(out)
 }
 
 /// What the tasks of one shuffle share.

@@ -25,7 +25,10 @@ pub use output_dir::{OutputDir, OutputFile, OutputOptions, SyncPolicy};
 pub use reader::PartitionReader;
 pub use run::{PAGE_BYTES, PAGE_ENTRIES, page_offset};
 pub use spec::{PARTITIONS_MAX, Partitioning, ShuffleSpec, minimum_budget};
-pub use spill_dirs::{DirIndex, DirMask, SpillDirs, SpillFile, SpillOptions};
+pub use spill_dirs::{
+    DirCondition, DirIndex, DirMask, DirReport, MemoryBacked, SpillDirs, SpillFile, SpillOptions,
+    UnusedDir, check_disk_backed,
+};
 pub use store::{
     Access, FsStore, Lock, Name, Publish, Store, StoreDir, StoreFile, StoreOp, read_exact_at,
     write_all_at,

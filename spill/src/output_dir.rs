@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use bywash_core::{AttemptId, Error, ErrorKind, MapId, Result};
+use bywash_node::Filesystem;
 
 use crate::map_output::data_file_named_by;
 use crate::names::DataName;
@@ -151,6 +152,14 @@ impl OutputDir {
     /// The store it was opened with.
     pub fn store(&self) -> &dyn Store {
         &*self.store
+    }
+
+    /// What it is on, as the open directory tells it. Reads a few small files and allocates.
+    ///
+    /// # Errors
+    /// `Io` when the system does not say.
+    pub fn filesystem(&self) -> Result<Filesystem> {
+        self.store.filesystem(&self.dir)
     }
 
     /// The path it was opened by, for errors.

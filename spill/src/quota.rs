@@ -5,23 +5,33 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bywash_core::{Error, ErrorKind, Figure, Result};
 
 /// A limit and what is used of it; without a limit it only counts. Lock-free, no memory.
+///
+/// The limit may move at any time: below what is used it refuses all that is new and forgets
+/// nothing of what is there.
 #[derive(Debug)]
 pub(crate) struct Quota {
-    limit: u64,
+    /// `u64::MAX` for none.
+    limit: AtomicU64,
     used: AtomicU64,
 }
 
 impl Quota {
     pub(crate) fn new(limit: Option<u64>) -> Self {
-        Self { limit: limit.unwrap_or(u64::MAX), used: AtomicU64::new(0) }
+        Self { limit: AtomicU64::new(limit.unwrap_or(u64::MAX)), used: AtomicU64::new(0) }
+    }
+
+    /// Moves the limit. A reservation that is being made beside this is under the old or the new one.
+    pub(crate) fn set_limit(&self, limit: Option<u64>) {
+        self.limit.store(limit.unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Takes `bytes` or nothing; the error has `message` and all figures.
     pub(crate) fn reserve(&self, bytes: u64, message: &'static str) -> Result<()> {
+        let limit = self.limit.load(Ordering::Relaxed);
         let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            used.checked_add(bytes).filter(|used| *used <= self.limit)
+            used.checked_add(bytes).filter(|used| *used <= limit)
         });
-        taken.map(drop).map_err(|used| self.error(bytes, used, message))
+        taken.map(drop).map_err(|used| refused(bytes, used, limit, message))
     }
 
     /// Gives back what was reserved.
@@ -34,19 +44,23 @@ impl Quota {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// An error if nothing at all is left.
-    pub(crate) fn check_room(&self, message: &'static str) -> Result<()> {
-        let used = self.used();
-        if used < self.limit { Ok(()) } else { Err(self.error(1, used, message)) }
+    pub(crate) fn limit(&self) -> Option<u64> {
+        Some(self.limit.load(Ordering::Relaxed)).filter(|limit| *limit != u64::MAX)
     }
 
-    #[cold]
-    fn error(&self, requested: u64, used: u64, message: &'static str) -> Error {
-        Error::new(ErrorKind::Quota, message)
-            .with(Figure::Requested, requested)
-            .with(Figure::Available, self.limit.saturating_sub(used))
-            .with(Figure::Quota, self.limit)
+    /// An error if nothing at all is left.
+    pub(crate) fn check_room(&self, message: &'static str) -> Result<()> {
+        let (used, limit) = (self.used(), self.limit.load(Ordering::Relaxed));
+        if used < limit { Ok(()) } else { Err(refused(1, used, limit, message)) }
     }
+}
+
+#[cold]
+fn refused(requested: u64, used: u64, limit: u64, message: &'static str) -> Error {
+    Error::new(ErrorKind::Quota, message)
+        .with(Figure::Requested, requested)
+        .with(Figure::Available, limit.saturating_sub(used))
+        .with(Figure::Quota, limit)
 }
 
 #[cfg(test)]
@@ -66,5 +80,20 @@ mod tests {
         quota.release(10);
         assert_eq!(quota.used(), 0);
         Quota::new(None).reserve(u64::MAX, "full").unwrap();
+    }
+
+    #[test]
+    fn a_limit_below_what_is_used_refuses_and_forgets_nothing() {
+        let quota = Quota::new(None);
+        quota.reserve(100, "full").unwrap();
+        quota.set_limit(Some(40));
+        assert_eq!((quota.used(), quota.limit()), (100, Some(40)));
+        let error = quota.reserve(1, "full").unwrap_err();
+        assert_eq!(error.figure(Figure::Available), Some(0));
+        quota.release(61);
+        quota.reserve(1, "full").unwrap();
+        assert!(quota.check_room("full").is_err());
+        quota.set_limit(None);
+        quota.reserve(1 << 40, "full").unwrap();
     }
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow_array::RecordBatch;
 use arrow_schema::DataType;
 use bywash::{
-    AttemptId, ChargeMode, Codec, Error, FsStore, MapId, MemoryLedger, Partitioning, ShuffleSpec,
-    ShuffleWriter, SpillOptions, TaskMemory, WriteProgress, minimum_budget,
+    AttemptId, ChargeMode, Codec, Error, FsStore, MapId, MapOutput, MemoryLedger, Partitioning,
+    ShuffleSpec, ShuffleWriter, SpillOptions, TaskMemory, WriteProgress, minimum_budget,
 };
 
 use crate::dirs::Dirs;
@@ -144,24 +144,7 @@ impl Case for ShuffleCase {
         // Batches of long strings need more than a writer's minimum; reading has its own budget.
         let reading = MemoryLedger::new(READ_BUDGET);
         let reader = admit(&reading, 0)?;
-        let rows: u64 = (0..self.partitions).map(|partition| output.rows(partition)).sum();
-        if rows != output.total_rows() || rows != input.rows() {
-            let (total, given) = (output.total_rows(), input.rows());
-            return Err(format!("{given} rows written, {rows} in partitions, {total} in all"));
-        }
-        for partition in 0..self.partitions {
-            let expected = input.oracle.row_count(partition) as u64;
-            if output.rows(partition) != expected {
-                let rows = output.rows(partition);
-                return Err(format!("partition {partition}: {expected} rows, index says {rows}"));
-            }
-            let mut check = input.oracle.partition(partition);
-            let read = output.read(partition, &reader, self.charge.into()).map_err(text("read"))?;
-            for batch in read {
-                check.next(&batch.map_err(text("next"))?)?;
-            }
-            check.end()?;
-        }
+        input.check(&output, &reader, self.charge.into())?;
         drop(output);
         drop((reader, task));
         for (name, ledger) in [("writing", &ledger), ("reading", &reading)] {
@@ -214,6 +197,39 @@ pub struct Input {
 }
 
 impl Input {
+    /// Reads all of `output` and compares it with the oracle.
+    ///
+    /// # Errors
+    ///
+    /// The first difference, or the engine's.
+    pub fn check(
+        &self,
+        output: &MapOutput,
+        reader: &TaskMemory,
+        charge: ChargeMode,
+    ) -> Result<(), String> {
+        let partitions = self.spec.partitions();
+        let rows: u64 = (0..partitions).map(|partition| output.rows(partition)).sum();
+        if rows != output.total_rows() || rows != self.rows() {
+            let (total, given) = (output.total_rows(), self.rows());
+            return Err(format!("{given} rows written, {rows} in partitions, {total} in all"));
+        }
+        for partition in 0..partitions {
+            let expected = self.oracle.row_count(partition) as u64;
+            if output.rows(partition) != expected {
+                let rows = output.rows(partition);
+                return Err(format!("partition {partition}: {expected} rows, index says {rows}"));
+            }
+            let mut check = self.oracle.partition(partition);
+            let read = output.read(partition, reader, charge).map_err(text("read"))?;
+            for batch in read {
+                check.next(&batch.map_err(text("next"))?)?;
+            }
+            check.end()?;
+        }
+        Ok(())
+    }
+
     /// Rows of all batches.
     pub fn rows(&self) -> u64 {
         self.ids.iter().map(|ids| ids.len() as u64).sum()
@@ -269,7 +285,7 @@ impl ShuffleCase {
         input: &Input,
         dirs: &Dirs,
         task: &TaskMemory,
-    ) -> Result<bywash::MapOutput, String> {
+    ) -> Result<MapOutput, String> {
         let mut rng = Rng::labelled(self.plan.seed, &[u64::MAX - 1]);
         let mut writer =
             ShuffleWriter::new(&input.spec, task, &dirs.spill, &dirs.out, MapId(3), AttemptId(1))

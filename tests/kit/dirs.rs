@@ -1,10 +1,22 @@
 //! Spill and output directories for one test, with a look at what is left in them.
+//!
+//! They are on a disk, found the way a program finds its default: the system's directory for
+//! temporary files may be memory, where spills are refused.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bywash::{FsStore, OutputDir, OutputOptions, SpillDirs, SpillOptions, Store};
+use bywash::{
+    FsStore, OutputDir, OutputOptions, SpillDirs, SpillOptions, Store, default_spill_dirs,
+};
 use tempfile::TempDir;
+
+/// A fresh directory on a disk; gone with its handle.
+pub fn on_disk() -> TempDir {
+    let store: Arc<dyn Store> = Arc::new(FsStore::new());
+    let found = default_spill_dirs(&store).expect("a directory on a disk");
+    tempfile::tempdir_in(&found.dirs[0]).expect("a temporary directory")
+}
 
 /// A fresh pair of directories; gone with this value.
 #[derive(Debug)]
@@ -24,7 +36,7 @@ impl Dirs {
 
     /// On `store`.
     pub fn with_store(store: Arc<dyn Store>, options: SpillOptions) -> Self {
-        let root = tempfile::tempdir().expect("a temporary directory");
+        let root = on_disk();
         let path = root.path().join("out");
         let spills = [root.path().join("spill")];
         let spill =

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use bywash::node::{Filesystem, FilesystemKind};
 use bywash_core::{Error, ErrorKind, Result};
 use bywash_spill::{Access, Lock, Name, Publish, Store, StoreDir, StoreFile, StoreOp};
 use rustix::io::Errno;
@@ -67,6 +68,8 @@ pub struct FaultStore {
     inner: Arc<dyn Store>,
     /// What this filesystem is to lack, for good.
     lacking: Vec<StoreOp>,
+    /// What directories in the path are said to be on.
+    pretended: Option<(PathBuf, FilesystemKind)>,
     scope: Scope,
     plan: Mutex<Plan>,
     changed: Condvar,
@@ -113,7 +116,13 @@ impl FaultStore {
             pause: Pause::Running,
         };
         let (plan, changed) = (Mutex::new(plan), Condvar::new());
-        Self { inner, lacking: operations.to_vec(), scope, plan, changed }
+        Self { inner, lacking: operations.to_vec(), pretended: None, scope, plan, changed }
+    }
+
+    /// The same store, saying that directories in `under` are on a filesystem of this kind.
+    #[must_use]
+    pub fn pretending(self, under: &Path, kind: FilesystemKind) -> Self {
+        Self { pretended: Some((under.to_path_buf(), kind)), ..self }
     }
 
     /// Counts from zero again and lets `fault` happen at operation `at`, the next one being 0.
@@ -283,6 +292,15 @@ impl Store for FaultStore {
 
     fn open_subdir(&self, dir: &StoreDir, name: &Name) -> Result<StoreDir> {
         self.run(StoreOp::OpenSubdir, dir.path(), || self.inner.open_subdir(dir, name))
+    }
+
+    fn filesystem(&self, dir: &StoreDir) -> Result<Filesystem> {
+        self.run(StoreOp::Filesystem, dir.path(), || match &self.pretended {
+            Some((under, kind)) if Path::new(&**dir.path()).starts_with(under) => {
+                Ok(Filesystem::of_kind(*kind))
+            }
+            _ => self.inner.filesystem(dir),
+        })
     }
 
     fn list(&self, dir: &StoreDir, visit: &mut dyn FnMut(&Name) -> Result<()>) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The kit of the cross-crate suites: generators, a naive oracle, a counting and refusing
 //! allocator, kernel memory limits, child processes and the one seed.
 //!
-//! Only [`blocks`], [`case`], [`dirs`], [`faults`], [`map_files`] and [`storage`] use the code under
+//! Only [`blocks`], [`case`], [`dirs`], [`faults`], [`map_files`], [`mounts`] and [`storage`] use the code under
 //! test: they drive it.
 #![expect(
     clippy::expect_used,
@@ -21,7 +21,9 @@ pub mod dirs;
 pub mod faults;
 pub mod generate;
 pub mod map_files;
+pub mod mounts;
 pub mod oracle;
+pub mod program;
 pub mod search;
 pub mod seed;
 pub mod spark_hash;

@@ -9,10 +9,9 @@
     reason = "a test prints its figures and fails by panicking"
 )]
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use bywash_tests::{cgroup, child, skipped};
+use bywash_tests::{cgroup, dirs, program, skipped};
 
 const OVERHEAD: u64 = 64 << 20;
 
@@ -25,25 +24,11 @@ fn a_shuffle_stays_within_its_budget_and_the_overhead() {
     let default = if cfg!(debug_assertions) { "0.2" } else { "2" };
     let scale_factor = std::env::var("BYWASH_SCALE_FACTOR").unwrap_or_else(|_| default.to_owned());
     println!("scale factor {scale_factor}");
-    let program = program();
+    let program = program::path();
     // Spills on a memory-backed filesystem would be charged as memory.
-    let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let root = dirs::on_disk();
     let generated = root.path().join("input");
-    run(
-        &program,
-        &[
-            "demo-generate",
-            "--scale-factor",
-            &scale_factor,
-            "--files",
-            "2",
-            "--out",
-            text(&generated),
-        ],
-    );
-    let mut inputs: Vec<PathBuf> =
-        std::fs::read_dir(&generated).unwrap().map(|entry| entry.unwrap().path()).collect();
-    inputs.sort();
+    let inputs = program::generate(&program, &scale_factor, &generated);
 
     for mebibytes in [32u64, 64, 256] {
         for tasks in ["1", "2"] {
@@ -63,7 +48,7 @@ fn a_shuffle_stays_within_its_budget_and_the_overhead() {
                 "--tasks",
                 tasks,
                 "--json",
-                "--dir",
+                "--spill-dir",
                 text(&spill),
                 "--out",
                 text(&out),
@@ -82,7 +67,7 @@ fn a_shuffle_stays_within_its_budget_and_the_overhead() {
             );
             let mut verify = vec!["demo-verify", text(&out)];
             verify.extend(inputs.iter().map(|path| text(path)));
-            run(&program, &verify);
+            program::run(&program, &verify);
             std::fs::remove_dir_all(&out).unwrap();
         }
     }
@@ -98,34 +83,6 @@ fn figures(report: &[u8]) -> String {
         "resident_total_peak_bytes",
     ];
     names.map(|name| format!("{name} {}", report[name])).join(", ")
-}
-
-/// Runs a stage outside of any limit.
-fn run(program: &Path, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{arguments:?}: {}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-/// The program, built in the profile of this test.
-fn program() -> PathBuf {
-    if let Some(path) = std::env::var_os("BYWASH_PROGRAM") {
-        return path.into();
-    }
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "-p", "bywash-cli", "--bin", "bywash"]);
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
-    assert!(status.success(), "the program builds");
-    // This test is in target/PROFILE/deps.
-    let profile = child::executable().ancestors().nth(2).unwrap().to_owned();
-    profile.join("bywash")
 }
 
 fn text(path: &Path) -> &str {

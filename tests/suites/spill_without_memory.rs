@@ -6,15 +6,18 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
+    clippy::panic,
     reason = "a test prints its figures and fails by panicking"
 )]
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_schema::DataType;
+use bywash::node::FilesystemKind;
 use bywash::{
-    AttemptId, Codec, FsStore, MapId, MemoryLedger, ShuffleWriter, SpillOptions, Store,
-    minimum_budget,
+    AttemptId, Codec, ErrorKind, FsStore, MapId, MemoryBacked, MemoryLedger, ShuffleWriter,
+    SpillOptions, Store, minimum_budget,
 };
 use bywash_tests::alloc::{self, Refusals};
 use bywash_tests::case::{Charge, IdShape, Input, Placement, ShuffleCase, admit};
@@ -32,7 +35,7 @@ const KINDS: [(&str, Fault); 3] =
 
 #[test]
 fn a_spill_a_merge_and_a_finish_need_no_memory() {
-    for files in ["unnamed", "named"] {
+    for files in ["unnamed", "named", "charged"] {
         child::run(CHILD, &format!("{files} none"));
     }
 }
@@ -40,7 +43,7 @@ fn a_spill_a_merge_and_a_finish_need_no_memory() {
 #[test]
 fn nor_do_they_when_the_storage_fails() {
     std::thread::scope(|scope| {
-        for files in ["unnamed", "named"] {
+        for files in ["unnamed", "named", "charged"] {
             scope.spawn(move || {
                 for (kind, _) in KINDS {
                     child::run(CHILD, &format!("{files} {kind}"));
@@ -56,7 +59,7 @@ fn child() {
         return;
     };
     let (files, kind) = argument.split_once(' ').unwrap();
-    let named = files == "named";
+    let files = Files::of_name(files);
     let kind = KINDS.iter().find(|(name, _)| *name == kind).map(|(_, fault)| *fault);
     for codec in [Codec::Lz4, Codec::Zstd { level: 1 }] {
         let input = input(codec);
@@ -65,19 +68,45 @@ fn child() {
         }
         let Some(fault) = kind else {
             // Enough spills for runs to be merged before the end.
-            scenario(&input, named, 150, None);
+            scenario(&input, files, 150, None);
+            // A refusal of memory needs none either.
+            scenario(&input, Files::Charged(0), 1, None);
             continue;
         };
         for target in [Target::Spill, Target::Finish] {
             // Each of the first operations, then some of many like each other.
             let (mut at, mut failed) = (0, 0);
-            while scenario(&input, named, 3, Some((target, at, fault))) {
+            while scenario(&input, files, 3, Some((target, at, fault))) {
                 at += if at < 40 { 1 } else { 7 };
                 failed += 1;
             }
             assert!(failed > 0, "{target:?} has no storage operation");
             println!("{argument}: {target:?} failed at {failed} of about {at} operations");
         }
+    }
+}
+
+/// Where runs go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Files {
+    Unnamed,
+    Named,
+    /// A directory that is said to be in memory, and pays from a ledger of so many bytes.
+    Charged(u64),
+}
+
+impl Files {
+    fn of_name(name: &str) -> Self {
+        match name {
+            "unnamed" => Self::Unnamed,
+            "named" => Self::Named,
+            "charged" => Self::Charged(256 << 20),
+            other => panic!("{other}"),
+        }
+    }
+
+    const fn memory(self) -> u64 {
+        if let Self::Charged(bytes) = self { bytes } else { 0 }
     }
 }
 
@@ -90,12 +119,19 @@ enum Target {
 /// Returns whether the fault happened: if not, the call has no operation of that number.
 fn scenario(
     input: &Input,
-    named: bool,
+    files: Files,
     spills: usize,
     fault: Option<(Target, u64, Fault)>,
 ) -> bool {
-    let store = Arc::new(FaultStore::new(Arc::new(FsStore::new())));
-    let options = SpillOptions { named, ..SpillOptions::default() };
+    let store = FaultStore::new(Arc::new(FsStore::new()));
+    let store = Arc::new(match files {
+        Files::Charged(_) => store.pretending(Path::new("/"), FilesystemKind::Tmpfs),
+        _ => store,
+    });
+    let paying = MemoryLedger::new(files.memory());
+    let memory_backed = MemoryBacked::Charge(admit(&paying, 0).unwrap().consumer("files"));
+    let named = files == Files::Named;
+    let options = SpillOptions { named, memory_backed, ..SpillOptions::default() };
     let dirs = Dirs::with_store(Arc::clone(&store) as Arc<dyn Store>, options);
     let minimum = minimum_budget(&input.spec, 1).unwrap();
     let ledger = MemoryLedger::new(minimum + (1 << 20));
@@ -118,8 +154,11 @@ fn scenario(
         match result {
             Ok(bytes) => assert!(bytes > 0, "a spill gives something back"),
             Err(error) => {
-                assert!(store.fired().is_some(), "{error}");
+                let no_memory =
+                    error.kind() == ErrorKind::MemoryLimit && files == Files::Charged(0);
+                assert!(store.fired().is_some() || no_memory, "{error}");
                 drop(writer);
+                assert_eq!((paying.granted(), paying.live()), (0, 0));
                 return true;
             }
         }

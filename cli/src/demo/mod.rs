@@ -8,22 +8,34 @@ mod verify;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
+use bywash::{FsStore, Store, check_disk_backed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::verify::VerifyReport;
 pub(crate) use self::verify::run as verify;
-use crate::args::DemoArgs;
+use crate::args::{DemoArgs, SpillMemoryBacked};
 use crate::failure::{At, Failure, Result};
 use crate::lineitem;
 use crate::report::{self, ShuffleReport};
+use crate::spill_dirs;
 
 /// Runs the command.
 pub(crate) fn run(args: &DemoArgs) -> Result<()> {
-    let parent = args.dir.clone().unwrap_or_else(std::env::temp_dir);
+    let store: Arc<dyn Store> = Arc::new(FsStore::new());
+    let parent = match &args.dir {
+        Some(dir) => dir.clone(),
+        None => first_on_a_disk(&store)?,
+    };
     std::fs::create_dir_all(&parent).at(&parent)?;
+    if args.spill_memory_backed == SpillMemoryBacked::Refuse {
+        // Now rather than when all is generated.
+        check_disk_backed(&store, &parent).at(&parent)?;
+    }
     let mut work =
         tempfile::Builder::new().prefix("bywash-demo-").tempdir_in(&parent).at(&parent)?;
     work.disable_cleanup(args.keep);
@@ -44,7 +56,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     shuffle.option("--memory", args.memory.to_string());
     shuffle.option("--codec", args.codec.to_string());
     shuffle.option("--tasks", args.tasks.to_string());
-    shuffle.option("--dir", &spills);
+    shuffle.option("--spill-dir", &spills);
+    shuffle.option("--spill-memory-backed", args.spill_memory_backed.name());
     shuffle.option("--out", &shuffled);
     shuffle.argument("--json");
     for input in &inputs {
@@ -71,6 +84,12 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
         None => Ok(()),
         Some(difference) => Err(Failure::new(format!("not verified: {difference}"))),
     }
+}
+
+/// Where spills would go by default: inputs and outputs are too large for memory as well.
+fn first_on_a_disk(store: &Arc<dyn Store>) -> Result<PathBuf> {
+    let dirs = spill_dirs::defaults(store)?;
+    dirs.into_iter().next().ok_or_else(|| Failure::new("no directory on a disk was found"))
 }
 
 /// A child process: this same program with another command.

@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use crate::kit::{bywash, fail, report, succeed, text};
+use crate::kit::{bywash, fail, on_disk, report, succeed, text};
 
 #[test]
 fn verifies_with_spills_and_leaves_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = on_disk();
     let shared = ["demo", "--scale-factor", "0.05", "--memory", "12MiB", "--partitions", "64"];
     let found = report(&[&shared[..], &["--dir", text(dir.path())]].concat());
     assert_eq!(found["verified"], true, "{found}");
@@ -29,7 +29,7 @@ fn prints_a_report_for_people() {
 
 #[test]
 fn kept_files_can_be_verified_again_and_differences_are_found() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = on_disk();
     let arguments =
         ["demo", "--scale-factor", "0.01", "--keep", "--tasks", "2", "--dir", text(dir.path())];
     let kept = report(&arguments)["kept"].as_str().unwrap().to_owned();

@@ -3,12 +3,21 @@
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use bywash::{FsStore, Store, default_spill_dirs};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::properties::WriterProperties;
+
+/// A fresh directory on a disk: the system's for temporary files may be memory.
+pub(crate) fn on_disk() -> tempfile::TempDir {
+    let store: Arc<dyn Store> = Arc::new(FsStore::new());
+    let found = default_spill_dirs(&store).unwrap();
+    tempfile::tempdir_in(&found.dirs[0]).unwrap()
+}
 
 /// The program with arguments given as words.
 pub(crate) fn bywash(arguments: &[&str]) -> Output {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::kit::{bywash, fail, report, rows, sorted, succeed, text, write_parquet};
+use crate::kit::{bywash, fail, on_disk, report, rows, sorted, succeed, text, write_parquet};
 use arrow_array::types::Int8Type;
 use arrow_array::{DictionaryArray, Int64Array, StringArray, StringViewArray};
 
@@ -39,7 +39,7 @@ fn shuffle(inputs: &[PathBuf; 2], out: &Path) -> serde_json::Value {
 
 #[test]
 fn every_row_comes_back_once() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = on_disk();
     let inputs = inputs(dir.path());
     let out = dir.path().join("new/out");
     assert_eq!(shuffle(&inputs, &out)["rows"], 10_000);
@@ -67,7 +67,7 @@ fn every_row_comes_back_once() {
 
 #[test]
 fn more_tasks_than_row_groups() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = on_disk();
     let file = dir.path().join("small.parquet");
     write_parquet(&file, vec![("key", Arc::new(Int64Array::from(vec![3, 1, 2])))], 10);
     let out = dir.path().join("out");
@@ -80,7 +80,7 @@ fn more_tasks_than_row_groups() {
 
 #[test]
 fn a_shuffle_that_did_not_finish_is_not_collected_and_not_reused() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = on_disk();
     let inputs = inputs(dir.path());
     let out = dir.path().join("out");
     shuffle(&inputs, &out);
@@ -98,7 +98,7 @@ fn a_shuffle_that_did_not_finish_is_not_collected_and_not_reused() {
 
 #[test]
 fn collect_never_replaces_what_is_there() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = on_disk();
     let out = dir.path().join("out");
     shuffle(&inputs(dir.path()), &out);
     let precious = dir.path().join("precious");
@@ -112,7 +112,7 @@ fn collect_never_replaces_what_is_there() {
 
 #[test]
 fn a_column_name_that_stands_twice_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = on_disk();
     let file = dir.path().join("twice.parquet");
     let column = || -> arrow_array::ArrayRef { Arc::new(Int64Array::from(vec![1])) };
     write_parquet(&file, vec![("a", column()), ("a", column())], 10);
@@ -124,7 +124,7 @@ fn a_column_name_that_stands_twice_is_refused() {
 
 #[test]
 fn corrupt_and_missing_files_are_noticed() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = on_disk();
     let inputs = inputs(dir.path());
     let out = dir.path().join("out");
     shuffle(&inputs, &out);
@@ -153,7 +153,7 @@ fn corrupt_and_missing_files_are_noticed() {
 
 #[test]
 fn a_partition_that_is_not_there() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = on_disk();
     let out = dir.path().join("out");
     shuffle(&inputs(dir.path()), &out);
     let file = dir.path().join("13.parquet");
@@ -163,7 +163,7 @@ fn a_partition_that_is_not_there() {
 
 #[test]
 fn inputs_that_do_not_fit_together() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = on_disk();
     let [first, _] = inputs(dir.path());
     let other = dir.path().join("other.parquet");
     write_parquet(&other, vec![("key", Arc::new(StringArray::from(vec!["x"])))], 10);
@@ -184,7 +184,7 @@ fn inputs_that_do_not_fit_together() {
 
 #[test]
 fn too_little_memory_says_how_much_is_needed_and_that_is_enough() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = on_disk();
     let [first, _] = inputs(dir.path());
     let run = |memory: &str, out: &str| {
         let out = dir.path().join(out);
@@ -201,7 +201,7 @@ fn too_little_memory_says_how_much_is_needed_and_that_is_enough() {
 
 #[test]
 fn a_killed_shuffle_leaves_what_the_next_one_sweeps_or_refuses() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = on_disk();
     let generated = dir.path().join("in");
     succeed(&["demo-generate", "--scale-factor", "0.1", "--files", "1", "--out", text(&generated)]);
     let input = generated.join("lineitem-000.parquet");

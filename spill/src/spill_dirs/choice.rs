@@ -14,6 +14,8 @@ impl DirIndex {
         self.0 as usize
     }
 
+    pub(super) const FIRST: Self = Self(0);
+
     pub(super) fn all() -> impl Iterator<Item = Self> {
         (0..64).map(Self)
     }
@@ -43,11 +45,13 @@ impl DirMask {
     }
 }
 
-/// Whether a directory is worth trying, best first.
+/// Whether a spill directory is worth trying, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Condition {
+#[non_exhaustive]
+pub enum DirCondition {
+    /// Nothing speaks against it.
     Usable,
-    /// Its disk or quota was full; tried again when no usable one is left.
+    /// Its disk or quota was full, or the memory it may take; tried again when no usable one is left.
     Full,
     /// An operation failed; tried last, as a disk that loses bytes seldom heals.
     Failing,
@@ -61,20 +65,20 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    pub(super) fn of(&self, dir: DirIndex) -> Condition {
+    pub(super) fn of(&self, dir: DirIndex) -> DirCondition {
         if self.failing.load(Ordering::Relaxed) & dir.bit() != 0 {
-            Condition::Failing
+            DirCondition::Failing
         } else if self.full.load(Ordering::Relaxed) & dir.bit() != 0 {
-            Condition::Full
+            DirCondition::Full
         } else {
-            Condition::Usable
+            DirCondition::Usable
         }
     }
 
     /// Remembers what an error says about the directory, if anything.
     pub(super) fn note(&self, dir: DirIndex, error: &Error) {
         let mask = match error.kind() {
-            ErrorKind::NoSpace | ErrorKind::Quota => &self.full,
+            ErrorKind::NoSpace | ErrorKind::Quota | ErrorKind::MemoryLimit => &self.full,
             // Out of descriptors: no directory's fault.
             ErrorKind::Unavailable => return,
             _ => &self.failing,

@@ -3,12 +3,15 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+use bywash_core::memory::Reservation;
 use bywash_core::{Error, Figure, Result};
 
+use super::dir::Dir;
+use super::report::DirCounters;
 use super::{DIR_FULL, DirIndex, SpillDirs, TOTAL_FULL};
 use crate::store::{Name, StoreFile, read_exact_at, write_all_at};
 
-/// A file of spilled bytes, gone with its quota when dropped.
+/// A file of spilled bytes, gone with its quota and what it was charged when dropped.
 ///
 /// Nothing it does needs memory. All calls block on the disk.
 #[derive(Debug)]
@@ -20,6 +23,9 @@ pub struct SpillFile {
     file: StoreFile,
     /// Present while the file has a name in the session's directory.
     name: Option<Name>,
+    /// What its pages are charged, where they are memory. Below the file, so that it is given back
+    /// only after the file is closed and its pages are free.
+    charge: Option<Reservation>,
     reserved: u64,
     write_failed: bool,
 }
@@ -27,17 +33,21 @@ pub struct SpillFile {
 impl SpillFile {
     pub(super) fn new(
         dirs: &Arc<SpillDirs>,
-        (at, dir): (usize, DirIndex),
+        (at, dir): (usize, &Dir),
         (file, name): (StoreFile, Option<Name>),
+        charge: Option<Reservation>,
     ) -> Self {
-        let dirs = Arc::clone(dirs);
-        Self { dirs, at, dir, file, name, reserved: 0, write_failed: false }
+        DirCounters::add(&dir.counters.files, 1);
+        DirCounters::add(&dir.counters.files_total, 1);
+        let (dirs, dir) = (Arc::clone(dirs), dir.index);
+        Self { dirs, at, dir, file, name, charge, reserved: 0, write_failed: false }
     }
 
-    /// Writes all of `bytes` at `offset`, after reserving quota for what makes the file longer.
+    /// Writes all of `bytes` at `offset`, after reserving quota for what makes the file longer, and
+    /// memory where its pages are memory.
     ///
     /// # Errors
-    /// `Quota` before anything is written; `NoSpace` or `Io` from the system, when part of the
+    /// `Quota` and `MemoryLimit` before anything is written; `NoSpace` or `Io` from the system, when part of the
     /// bytes may have been written. Later files avoid the directory either way.
     pub fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
         let written =
@@ -56,7 +66,14 @@ impl SpillFile {
     /// # Errors
     /// `Corrupt` when the file ends before; `Io` from the system.
     pub fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
-        read_exact_at(&*self.dirs.store, &self.file, bytes, offset)
+        let read = read_exact_at(&*self.dirs.store, &self.file, bytes, offset);
+        if let Some(dir) = self.dirs.dirs.get(self.at) {
+            match &read {
+                Ok(()) => DirCounters::add(&dir.counters.read_bytes, bytes.len() as u64),
+                Err(error) => dir.count(error),
+            }
+        }
+        read
     }
 
     /// The bytes reserved for it: the furthest end of a write.
@@ -76,11 +93,19 @@ impl SpillFile {
             return Ok(());
         };
         if let Err(error) = dir.quota.reserve(more, DIR_FULL) {
-            self.dirs.conditions.note(self.dir, &error);
+            self.dirs.note(dir, &error);
             return Err(error.at(self.file.place()));
         }
         if let Err(error) = self.dirs.total.reserve(more, TOTAL_FULL) {
             dir.quota.release(more);
+            return Err(error);
+        }
+        if let Some(charge) = &mut self.charge
+            && let Err(error) = dir.pay(charge, end)
+        {
+            dir.quota.release(more);
+            self.dirs.total.release(more);
+            self.dirs.note(dir, &error);
             return Err(error);
         }
         self.reserved = end;
@@ -89,8 +114,11 @@ impl SpillFile {
 
     fn write_reserved(&self, bytes: &[u8], offset: u64) -> Result<()> {
         let written = write_all_at(&*self.dirs.store, &self.file, bytes, offset);
-        if let Err(error) = &written {
-            self.dirs.conditions.note(self.dir, error);
+        if let Some(dir) = self.dirs.dirs.get(self.at) {
+            match &written {
+                Ok(()) => DirCounters::add(&dir.counters.written_bytes, bytes.len() as u64),
+                Err(error) => self.dirs.note(dir, error),
+            }
         }
         written
     }
@@ -111,6 +139,10 @@ impl Drop for SpillFile {
             // What cannot be removed goes with the session.
             drop(self.dirs.store.remove(dir.session.dir(), name));
         }
+        if let Some(charge) = &self.charge {
+            DirCounters::take(&dir.counters.charged_bytes, charge.granted());
+        }
+        DirCounters::take(&dir.counters.files, 1);
         dir.quota.release(self.reserved);
         self.dirs.total.release(self.reserved);
         // What a failed write gives back was not enough for it.

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bywash_core::{ErrorKind, Result};
+use bywash_node::Filesystem;
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RawDir, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
@@ -49,6 +50,10 @@ impl Store for FsStore {
         let fd = open_at(dir, name.as_c_str(), flags)
             .map_err(|errno| StoreOp::OpenSubdir.error(errno.raw_os_error()).at(dir.path()))?;
         Ok(StoreDir::new(fd, Arc::from(format!("{}/{name}", dir.path()))))
+    }
+
+    fn filesystem(&self, dir: &StoreDir) -> Result<Filesystem> {
+        Filesystem::of(dir, Path::new("/")).map_err(|error| error.at(dir.path()))
     }
 
     fn list(&self, dir: &StoreDir, visit: &mut dyn FnMut(&Name) -> Result<()>) -> Result<()> {

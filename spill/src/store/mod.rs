@@ -4,7 +4,7 @@
 //! Does not own: quotas, choice of directory, layout, retries.
 //!
 //! Invariants: every name is relative to an open directory; no operation replaces or follows what
-//! is there; files are made with mode 0600, directories with 0700; but for the four operations of
+//! is there; files are made with mode 0600, directories with 0700; but for the five operations of
 //! set-up none allocates, also when it fails; an interrupted call is repeated inside.
 
 mod exact;
@@ -18,6 +18,7 @@ use std::fmt::Debug;
 use std::path::Path;
 
 use bywash_core::Result;
+use bywash_node::Filesystem;
 
 pub(crate) use exact::create_new_or_nothing;
 pub use exact::{read_exact_at, write_all_at};
@@ -40,6 +41,9 @@ pub trait Store: Send + Sync + Debug {
 
     /// Opens a directory in `dir`, never through a symbolic link. Set-up.
     fn open_subdir(&self, dir: &StoreDir, name: &Name) -> Result<StoreDir>;
+
+    /// What `dir` is on, as the open directory itself tells it. Set-up.
+    fn filesystem(&self, dir: &StoreDir) -> Result<Filesystem>;
 
     /// Calls `visit` for each entry of `dir` whose name is a [`Name`], and stops at its error.
     /// `visit` may remove entries. Set-up.

@@ -12,6 +12,8 @@ pub enum StoreOp {
     OpenDir,
     /// `open_subdir`
     OpenSubdir,
+    /// `filesystem`
+    Filesystem,
     /// `list`
     List,
     /// `make_dir`
@@ -50,10 +52,11 @@ pub enum StoreOp {
 
 impl StoreOp {
     /// Every operation once, in the order of the trait.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::MakeDirAll,
         Self::OpenDir,
         Self::OpenSubdir,
+        Self::Filesystem,
         Self::List,
         Self::MakeDir,
         Self::CreateUnnamed,
@@ -88,6 +91,7 @@ impl StoreOp {
         match self {
             Self::MakeDirAll | Self::MakeDir => "a directory could not be created",
             Self::OpenDir | Self::OpenSubdir => "a directory could not be opened",
+            Self::Filesystem => "the filesystem of a directory could not be told",
             Self::List => "a directory could not be listed",
             Self::CreateUnnamed | Self::CreateNew => "a file could not be created",
             Self::Open => "a file could not be opened",

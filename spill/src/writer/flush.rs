@@ -197,11 +197,16 @@ impl ByteSink for OutputFile {
     }
 }
 
-/// Whether another directory may do better.
+/// Whether another directory may do better. The memory budget is about a directory too: a spill asks
+/// for none, but for what a directory in memory is charged.
 fn is_about_a_directory(error: &Error) -> bool {
     matches!(
         error.kind(),
-        ErrorKind::Io | ErrorKind::NoSpace | ErrorKind::Quota | ErrorKind::Unavailable
+        ErrorKind::Io
+            | ErrorKind::NoSpace
+            | ErrorKind::Quota
+            | ErrorKind::MemoryLimit
+            | ErrorKind::Unavailable
     )
 }
 

@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bywash::{
-    ErrorKind, FsStore, MapOutput, MemoryLedger, OutputDir, OutputOptions, Result, SpillDirs,
-    SpillOptions, Store, SyncPolicy,
+    ErrorKind, FsStore, MapOutput, MemoryBacked, MemoryLedger, OutputDir, OutputOptions, Result,
+    SpillDirs, SpillOptions, Store, SyncPolicy,
 };
 use bywash_core::column::encode_schema;
 use bywash_spill::StoreOp;
 use tempfile::TempDir;
 
 use super::workload::{MAP, Workload};
+use crate::dirs::on_disk;
 use crate::faults::{FaultStore, Scope};
 
 /// What the filesystem can do and how it is used.
@@ -84,14 +85,8 @@ impl Ground {
     /// Fresh directories.
     pub fn new(variant: Variant) -> Self {
         // In memory where that is possible: thousands of roots are made, and syncing is counted,
-        // not waited for.
-        let shared_memory = Path::new("/dev/shm");
-        let root = if shared_memory.is_dir() {
-            tempfile::tempdir_in(shared_memory).or_else(|_| tempfile::tempdir())
-        } else {
-            tempfile::tempdir()
-        };
-        let root = root.expect("a temporary directory");
+        // not waited for. What is spilled there is a few KiB.
+        let root = tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| on_disk());
         Self { path: root.path().to_path_buf(), variant, _root: Some(root) }
     }
 
@@ -142,6 +137,7 @@ impl Ground {
         let paths: Vec<PathBuf> =
             (0..self.variant.spill_dirs).map(|index| self.spill_path(index)).collect();
         spill.named = self.variant.named;
+        spill.memory_backed = MemoryBacked::Unaccounted;
         let out = OutputOptions {
             sync: SyncPolicy::OnCommit,
             quota: out_quota,

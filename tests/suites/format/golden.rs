@@ -25,7 +25,7 @@ fn golden_dir(sample: &Sample) -> PathBuf {
 
 /// What today's writer makes of a sample, under the fixed token.
 fn write(sample: &Sample) -> MapFiles {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = bywash_tests::dirs::on_disk();
     let store: Arc<dyn Store> = Arc::new(FsStore::new());
     let spill =
         SpillDirs::open(Arc::clone(&store), &[dir.path().join("spill")], SpillOptions::default())

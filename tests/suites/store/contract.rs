@@ -9,32 +9,33 @@ use bywash_spill::{
     Access, Lock, Name, Publish, Store, StoreDir, StoreOp, read_exact_at, write_all_at,
 };
 use bywash_tests::faults::{Fault, Repeat};
+use bywash_tests::mounts::Mounted;
 
-use crate::places::{Mounted, fault_store, fs_store};
+use crate::places::{fault_store, fs_store};
 
 #[test]
 fn on_the_default_filesystem() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = bywash_tests::dirs::on_disk();
     both(dir.path());
 }
 
 #[test]
 fn on_tmpfs() {
-    if let Some(mounted) = Mounted::tmpfs("4m") {
+    if let Some(mounted) = Mounted::tmpfs("on_tmpfs", "4m") {
         both(mounted.path());
     }
 }
 
 #[test]
 fn on_ext4() {
-    if let Some(mounted) = Mounted::ext4("16M") {
+    if let Some(mounted) = Mounted::ext4("on_ext4", "16M") {
         both(mounted.path());
     }
 }
 
 #[test]
 fn the_double_fails_exactly_what_it_is_told() {
-    let root = tempfile::tempdir().unwrap();
+    let root = bywash_tests::dirs::on_disk();
     let (faults, store) = fault_store();
     let dir = store.open_dir(root.path()).unwrap();
     let file = store.create_new(&dir, &name("a")).unwrap().unwrap();

@@ -7,4 +7,5 @@ mod contract;
 mod output;
 mod places;
 mod processes;
+mod quotas;
 mod spill;

@@ -9,8 +9,9 @@ use bywash_spill::{
     SyncPolicy, index_name, read_exact_at,
 };
 use bywash_tests::faults::{Fault, FaultStore, Repeat};
+use bywash_tests::mounts::Mounted;
 
-use crate::places::{Mounted, NOTHING, entries, fs_store};
+use crate::places::{NOTHING, entries, fs_store};
 
 /// In place of the real format: an index is the name of its data file.
 pub(crate) fn index_names(store: &dyn Store, dir: &StoreDir, index: &Name) -> Result<Option<Name>> {
@@ -80,10 +81,10 @@ pub(crate) const WAYS: [&[StoreOp]; 4] = [
 
 #[test]
 fn each_way_publishes_once_and_never_replaces() {
-    let tmpfs = Mounted::tmpfs("4m");
-    let ext4 = Mounted::ext4("16M");
+    let tmpfs = Mounted::tmpfs("store output", "4m");
+    let ext4 = Mounted::ext4("store output", "16M");
     for lacking in WAYS {
-        let plain = tempfile::tempdir().unwrap();
+        let plain = bywash_tests::dirs::on_disk();
         let places = [
             Some(plain.path()),
             tmpfs.as_ref().map(Mounted::path),
@@ -108,7 +109,7 @@ fn each_way_publishes_once_and_never_replaces() {
 
 #[test]
 fn a_filesystem_with_no_way_is_refused() {
-    let root = tempfile::tempdir().unwrap();
+    let root = bywash_tests::dirs::on_disk();
     let lacking = [StoreOp::LinkUnnamed, StoreOp::RenameNoreplace, StoreOp::HardLink];
     let store = Arc::new(FaultStore::lacking(fs_store(), &lacking));
     let refused =
@@ -121,7 +122,7 @@ fn a_filesystem_with_no_way_is_refused() {
 
 #[test]
 fn reading_changes_nothing() {
-    let root = tempfile::tempdir().unwrap();
+    let root = bywash_tests::dirs::on_disk();
     let missing = OutputDir::open_existing(fs_store(), &root.path().join("none"));
     assert_eq!(missing.unwrap_err().kind(), ErrorKind::NotFound);
     let writing = open(fs_store(), root.path(), SweepMode::Off);
@@ -138,7 +139,7 @@ fn reading_changes_nothing() {
 
 #[test]
 fn quota_is_for_what_is_kept() {
-    let root = tempfile::tempdir().unwrap();
+    let root = bywash_tests::dirs::on_disk();
     let options = OutputOptions { quota: Some(100), ..OutputOptions::default() };
     let out = OutputDir::open_with_indexes(fs_store(), root.path(), options, index_names).unwrap();
     let name = Name::new("a").unwrap();
@@ -176,7 +177,7 @@ fn every_operation_failing() {
         for fault in [Fault::IO, Fault::NO_SPACE, Fault::SHORT, Fault::IO_AFTER] {
             let mut reached = 0;
             for at in 0.. {
-                let root = tempfile::tempdir().unwrap();
+                let root = bywash_tests::dirs::on_disk();
                 let faults = Arc::new(FaultStore::lacking(fs_store(), lacking));
                 let store: Arc<dyn Store> = Arc::<FaultStore>::clone(&faults);
                 let out = open(store, root.path(), SweepMode::Locked);
@@ -212,7 +213,7 @@ fn every_operation_failing_for_good() {
     for lacking in WAYS {
         for fault in [Fault::IO, Fault::IO_AFTER] {
             for at in 0.. {
-                let root = tempfile::tempdir().unwrap();
+                let root = bywash_tests::dirs::on_disk();
                 let faults = Arc::new(FaultStore::lacking(fs_store(), lacking));
                 let store: Arc<dyn Store> = Arc::<FaultStore>::clone(&faults);
                 let out = open(store, root.path(), SweepMode::Locked);

@@ -1,62 +1,10 @@
 //! Directories on the filesystems at hand, and what is left in them.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 use bywash_spill::{FsStore, Store};
 use bywash_tests::faults::FaultStore;
-
-/// A filesystem made for a test, unmounted at its end.
-#[derive(Debug)]
-pub(crate) struct Mounted {
-    at: tempfile::TempDir,
-    _image: tempfile::TempDir,
-}
-
-impl Mounted {
-    /// `None`, with a loud line, where this machine does not let us.
-    pub(crate) fn tmpfs(size: &str) -> Option<Self> {
-        Self::mount("tmpfs", |at, _| {
-            let size = format!("size={size}");
-            run(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(at))
-        })
-    }
-
-    /// As [`Mounted::tmpfs`].
-    pub(crate) fn ext4(size: &str) -> Option<Self> {
-        Self::mount("ext4", |at, image| {
-            run(Command::new("truncate").args(["-s", size]).arg(image))?;
-            run(Command::new("mkfs.ext4").arg("-q").arg(image))?;
-            run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(at))
-        })
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.at.path()
-    }
-
-    fn mount(kind: &str, mount: impl FnOnce(&Path, &Path) -> Result<(), String>) -> Option<Self> {
-        let at = tempfile::tempdir().unwrap();
-        let image = tempfile::tempdir().unwrap();
-        match mount(at.path(), &image.path().join("image")) {
-            Ok(()) => Some(Self { at, _image: image }),
-            Err(error) => {
-                let why = format!("no {kind} could be mounted (needs root): {error}");
-                bywash_tests::skipped("store contract", &why);
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        if let Err(error) = run(Command::new("umount").arg("-l").arg(self.at.path())) {
-            eprintln!("a test filesystem stays mounted: {error}");
-        }
-    }
-}
 
 pub(crate) fn fs_store() -> Arc<dyn Store> {
     Arc::new(FsStore::new())
@@ -84,15 +32,6 @@ pub(crate) fn entries(path: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|error| error.to_string())?;
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
-    }
 }
 
 /// What [`entries`] finds in an empty directory.

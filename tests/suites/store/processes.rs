@@ -56,7 +56,7 @@ fn child() {
 
 #[test]
 fn a_sweep_takes_what_a_killed_process_left_and_nothing_of_a_live_one() {
-    let root = tempfile::tempdir().unwrap();
+    let root = bywash_tests::dirs::on_disk();
     let mut child = start("hold", root.path(), &[]);
     wait_ready(&mut child);
     let held = entries(root.path());
@@ -84,10 +84,10 @@ fn a_sweep_takes_what_a_killed_process_left_and_nothing_of_a_live_one() {
 
 #[test]
 fn a_sweep_of_the_same_process_takes_nothing_live() {
-    let root = tempfile::tempdir().unwrap();
+    let root = bywash_tests::dirs::on_disk();
     let paths = [root.path().to_path_buf()];
     let options = SpillOptions { named: true, ..SpillOptions::default() };
-    let dirs = SpillDirs::open(fs_store(), &paths, options).unwrap();
+    let dirs = SpillDirs::open(fs_store(), &paths, options.clone()).unwrap();
     let file = dirs.create(DirMask::default()).unwrap();
     let before = entries(root.path());
     let again = SpillDirs::open(fs_store(), &paths, options).unwrap();
@@ -100,7 +100,7 @@ fn a_sweep_of_the_same_process_takes_nothing_live() {
 
 #[test]
 fn without_locks_a_sweep_is_only_on_request() {
-    let root = tempfile::tempdir().unwrap();
+    let root = bywash_tests::dirs::on_disk();
     let mut child = start("hold", root.path(), &[]);
     wait_ready(&mut child);
     child.kill().unwrap();
@@ -122,7 +122,7 @@ fn killed_at_every_operation() {
     for way in 0..WAYS.len() {
         for after in [0, 1] {
             for at in 0.. {
-                let root = tempfile::tempdir().unwrap();
+                let root = bywash_tests::dirs::on_disk();
                 let numbers = [(WAY, way), (AFTER, after), (AT, at)];
                 let child = start("commit", root.path(), &numbers);
                 let finished = child.wait_with_output().unwrap().status.success();
@@ -149,7 +149,7 @@ fn killed_at_every_operation() {
 fn two_attempts_racing() {
     for lacking in WAYS {
         for at in 0.. {
-            let root = tempfile::tempdir().unwrap();
+            let root = bywash_tests::dirs::on_disk();
             let path = root.path();
             let faults = Arc::new(FaultStore::lacking(fs_store(), lacking));
             let store: Arc<dyn Store> = Arc::<FaultStore>::clone(&faults);
@@ -186,7 +186,7 @@ fn two_attempts_racing() {
 fn a_sweep_at_every_moment_of_a_writer() {
     for lacking in WAYS {
         for at in 0.. {
-            let root = tempfile::tempdir().unwrap();
+            let root = bywash_tests::dirs::on_disk();
             let faults = Arc::new(FaultStore::lacking(fs_store(), lacking));
             let store: Arc<dyn Store> = Arc::<FaultStore>::clone(&faults);
             faults.arm(at, Fault::Pause, Repeat::Once);
@@ -221,7 +221,7 @@ fn a_sweep_at_every_moment_of_a_writer() {
 #[test]
 fn a_writer_that_ends_at_every_moment_of_a_sweep() {
     for at in 0.. {
-        let root = tempfile::tempdir().unwrap();
+        let root = bywash_tests::dirs::on_disk();
         let out = open(fs_store(), root.path(), SweepMode::Off);
         let name = out.data_name(MapId(1), AttemptId(0)).unwrap();
         let mut data = out.create().unwrap();
@@ -259,7 +259,7 @@ fn a_writer_that_ends_at_every_moment_of_a_sweep() {
 /// Many sessions born and ended beside sweeps that never stop.
 #[test]
 fn births_beside_sweeps() {
-    let root = tempfile::tempdir().unwrap();
+    let root = bywash_tests::dirs::on_disk();
     let path = root.path();
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -294,7 +294,7 @@ fn births_beside_sweeps() {
 
 #[test]
 fn an_unreadable_index_keeps_the_files_of_its_map() {
-    let root = tempfile::tempdir().unwrap();
+    let root = bywash_tests::dirs::on_disk();
     let token = "0123456789abcdef";
     for (name, text) in [
         (format!("1.0.{token}.data"), "kept, since the index cannot be read"),
@@ -320,7 +320,7 @@ fn an_unreadable_index_keeps_the_files_of_its_map() {
 fn a_sweep_goes_on_after_what_it_cannot_remove() {
     for fault in [Fault::IO, Fault::IO_AFTER] {
         for at in 0.. {
-            let root = tempfile::tempdir().unwrap();
+            let root = bywash_tests::dirs::on_disk();
             for session in [".bywash-0000000000000001", ".bywash-0000000000000002"] {
                 std::fs::create_dir(root.path().join(session)).unwrap();
                 std::fs::write(root.path().join(session).join("lock"), "").unwrap();

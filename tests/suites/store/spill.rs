@@ -5,13 +5,14 @@ use std::sync::Arc;
 use bywash_core::{Error, ErrorKind, Figure, Result};
 use bywash_spill::{DirMask, SpillDirs, SpillFile, SpillOptions, Store, StoreOp};
 use bywash_tests::faults::{Fault, FaultStore, Repeat};
+use bywash_tests::mounts::Mounted;
 
-use crate::places::{Mounted, NOTHING, entries, fault_store, fs_store};
+use crate::places::{NOTHING, entries, fault_store, fs_store};
 
 #[test]
 fn a_file_keeps_its_bytes_and_leaves_nothing() {
     for (named, lacking) in [(false, None), (true, None), (false, Some(StoreOp::CreateUnnamed))] {
-        let root = tempfile::tempdir().unwrap();
+        let root = bywash_tests::dirs::on_disk();
         let store: Arc<dyn Store> = Arc::new(FaultStore::lacking(fs_store(), lacking.as_slice()));
         let path = root.path().join("made/on/demand");
         let options = SpillOptions { named, ..SpillOptions::default() };
@@ -35,7 +36,7 @@ fn a_file_keeps_its_bytes_and_leaves_nothing() {
 
 #[test]
 fn quotas_are_reserved_before_writing_and_come_back() {
-    let root = tempfile::tempdir().unwrap();
+    let root = bywash_tests::dirs::on_disk();
     let paths = ["a", "b"].map(|dir| root.path().join(dir));
     let (faults, store) = fault_store();
     let options = SpillOptions {
@@ -84,7 +85,7 @@ fn quotas_are_reserved_before_writing_and_come_back() {
 
 #[test]
 fn a_directory_emptied_by_a_good_file_is_usable_again() {
-    let root = tempfile::tempdir().unwrap();
+    let root = bywash_tests::dirs::on_disk();
     let paths = ["a", "b"].map(|dir| root.path().join(dir));
     let options = SpillOptions { quota_per_dir: Some(100), ..SpillOptions::default() };
     let dirs = SpillDirs::open(fs_store(), &paths, options).unwrap();
@@ -109,7 +110,7 @@ fn a_directory_emptied_by_a_good_file_is_usable_again() {
 
 #[test]
 fn a_failing_directory_is_left_for_another_one() {
-    let root = tempfile::tempdir().unwrap();
+    let root = bywash_tests::dirs::on_disk();
     let paths = ["a", "b", "c"].map(|dir| root.path().join(dir));
     let (faults, store) = fault_store();
     let dirs = SpillDirs::open(store, &paths, SpillOptions::default()).unwrap();
@@ -136,31 +137,31 @@ fn a_failing_directory_is_left_for_another_one() {
 
 #[test]
 fn directories_that_cannot_be_used_are_left_out_or_named() {
-    let root = tempfile::tempdir().unwrap();
+    let root = bywash_tests::dirs::on_disk();
     std::fs::write(root.path().join("file"), "").unwrap();
     let (wrong, good) = (root.path().join("file"), root.path().join("good"));
-    let options = SpillOptions::default();
-    let dirs = SpillDirs::open(fs_store(), &[wrong.clone(), good.clone()], options).unwrap();
+    let options = SpillOptions::default;
+    let dirs = SpillDirs::open(fs_store(), &[wrong.clone(), good.clone()], options()).unwrap();
     let file = dirs.create(DirMask::default()).unwrap();
     assert_eq!(file.dir().get(), 1, "by its place in the order given");
     drop((dirs, file));
     let all = [wrong.clone(), wrong.join("below")];
-    let error = SpillDirs::open(fs_store(), &all, options).unwrap_err().to_string();
+    let error = SpillDirs::open(fs_store(), &all, options()).unwrap_err().to_string();
     assert!(all.iter().all(|path| error.contains(&path.display().to_string())), "{error}");
     assert_eq!(
-        SpillDirs::open(fs_store(), &[], options).unwrap_err().kind(),
+        SpillDirs::open(fs_store(), &[], options()).unwrap_err().kind(),
         ErrorKind::InvalidArgument
     );
     let many = vec![good; 65];
-    assert!(SpillDirs::open(fs_store(), &many, options).is_err());
+    assert!(SpillDirs::open(fs_store(), &many, options()).is_err());
 }
 
 #[test]
 fn a_full_disk_is_no_quota() {
-    let Some(mounted) = Mounted::tmpfs("1m") else {
+    let Some(mounted) = Mounted::ext4("a_full_disk_is_no_quota", "4m") else {
         return;
     };
-    let other = tempfile::tempdir().unwrap();
+    let other = bywash_tests::dirs::on_disk();
     let paths = [mounted.path().to_path_buf(), other.path().to_path_buf()];
     let dirs = SpillDirs::open(fs_store(), &paths, SpillOptions::default()).unwrap();
     let mut file = loop {
@@ -169,11 +170,11 @@ fn a_full_disk_is_no_quota() {
             break file;
         }
     };
-    let error = file.write_all_at(&vec![7; 2 << 20], 0).unwrap_err();
+    let error = file.write_all_at(&vec![7; 8 << 20], 0).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoSpace);
     let mut again = dirs.create(DirMask::default().with(file.dir())).unwrap();
     drop(file);
-    again.write_all_at(&vec![7; 2 << 20], 0).unwrap();
+    again.write_all_at(&vec![7; 8 << 20], 0).unwrap();
     assert_eq!(again.dir().get(), 1);
 }
 
@@ -185,7 +186,7 @@ fn every_operation_failing() {
         for fault in kinds {
             let mut reached = 0;
             for at in 0.. {
-                let root = tempfile::tempdir().unwrap();
+                let root = bywash_tests::dirs::on_disk();
                 let paths = [root.path().to_path_buf()];
                 let faults = Arc::new(FaultStore::lacking(fs_store(), lacking.as_slice()));
                 let store: Arc<dyn Store> = Arc::<FaultStore>::clone(&faults);
@@ -216,7 +217,7 @@ fn every_operation_failing() {
 fn every_operation_of_opening_failing() {
     for fault in [Fault::IO, Fault::IO_AFTER, Fault::NO_SPACE] {
         for at in 0.. {
-            let root = tempfile::tempdir().unwrap();
+            let root = bywash_tests::dirs::on_disk();
             let (faults, store) = fault_store();
             faults.arm(at, fault, Repeat::Once);
             let paths = [root.path().to_path_buf()];

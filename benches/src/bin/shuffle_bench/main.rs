@@ -77,7 +77,8 @@ struct Arguments {
     /// Runs before the measured ones.
     #[arg(long, default_value_t = 1)]
     warmup: usize,
-    /// Where output and spills go [default: the system's directory for temporary files].
+    /// Where output and spills go; one in memory is used as it is [default: the first on a disk of
+    /// $BYWASH_SPILL_DIRS, /var/tmp, the system's directory for temporary files, the current one].
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
     /// Print the result as JSON.
@@ -113,7 +114,10 @@ fn run(args: &Arguments) -> Result<()> {
     if let Some(cpu) = args.cpu {
         pin(cpu)?;
     }
-    let parent = args.output_dir.clone().unwrap_or_else(std::env::temp_dir);
+    let parent = match &args.output_dir {
+        Some(dir) => dir.clone(),
+        None => shuffle::first_on_a_disk()?,
+    };
     std::fs::create_dir_all(&parent).map_err(fail)?;
     let work =
         tempfile::Builder::new().prefix("shuffle-bench-").tempdir_in(parent).map_err(fail)?;

@@ -1,11 +1,12 @@
 //! One measured run of the engine: from making the writer to the committed map output.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bywash::{
-    AttemptId, FsStore, MapId, MemoryLedger, OutputDir, OutputOptions, ShuffleSpec, ShuffleWriter,
-    SpillDirs, SpillOptions, Store, WriteProgress, minimum_budget,
+    AttemptId, FsStore, MapId, MemoryBacked, MemoryLedger, OutputDir, OutputOptions, ShuffleSpec,
+    ShuffleWriter, SpillDirs, SpillOptions, Store, WriteProgress, default_spill_dirs,
+    minimum_budget,
 };
 
 use crate::clock::{Clock, Elapsed};
@@ -48,13 +49,22 @@ impl Ids {
     }
 }
 
+/// Where to measure when nothing is said.
+pub(crate) fn first_on_a_disk() -> Result<PathBuf> {
+    let store: Arc<dyn Store> = Arc::new(FsStore::new());
+    let found = default_spill_dirs(&store).map_err(fail)?;
+    found.dirs.into_iter().next().ok_or_else(|| "no directory on a disk".into())
+}
+
 /// Shuffles the source once into a directory that is removed after the clock.
 pub(crate) fn run(plan: &Plan<'_>, source: &Source) -> Result<ShuffleRun> {
     let dir = tempfile::Builder::new().prefix("run-").tempdir_in(plan.output_dir).map_err(fail)?;
     let store: Arc<dyn Store> = Arc::new(FsStore::new());
+    // Who measures in memory wants to know how fast that is.
+    let options =
+        SpillOptions { memory_backed: MemoryBacked::Unaccounted, ..SpillOptions::default() };
     let spill =
-        SpillDirs::open(Arc::clone(&store), &[dir.path().to_owned()], SpillOptions::default())
-            .map_err(fail)?;
+        SpillDirs::open(Arc::clone(&store), &[dir.path().to_owned()], options).map_err(fail)?;
     let out = OutputDir::open(store, dir.path(), OutputOptions::default()).map_err(fail)?;
     let ledger = plan.memory_limit.map_or_else(MemoryLedger::unlimited, MemoryLedger::new);
     let minimum = minimum_budget(plan.spec, 1).map_err(fail)?;
