@@ -14,9 +14,12 @@ use parquet::file::properties::WriterProperties;
 
 /// A fresh directory on a disk: the system's for temporary files may be memory.
 pub(crate) fn on_disk() -> tempfile::TempDir {
-    let store: Arc<dyn Store> = Arc::new(FsStore::new());
-    let found = default_spill_dirs(&store).unwrap();
+    let found = default_spill_dirs(&store()).unwrap();
     tempfile::tempdir_in(&found.dirs[0]).unwrap()
+}
+
+pub(crate) fn store() -> Arc<dyn Store> {
+    Arc::new(FsStore::new())
 }
 
 /// The program with arguments given as words.

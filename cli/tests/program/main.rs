@@ -8,3 +8,5 @@ mod demo;
 mod kit;
 #[cfg(test)]
 mod round_trip;
+#[cfg(test)]
+mod spill_dirs;
