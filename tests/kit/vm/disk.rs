@@ -1,0 +1,106 @@
+//! The root of a machine: files gathered in a directory, then written into an ext4 image at once.
+//!
+//! Programs lie where they lie here, since paths are compiled into tests, and bring the shared
+//! libraries they need. mkfs fills the image itself, so nothing is mounted and root is not needed.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::{at, output_of, text_of};
+
+/// The root being gathered; gone with this value, its image too.
+#[derive(Debug)]
+pub struct Disk {
+    work: TempDir,
+}
+
+impl Disk {
+    /// An empty root, gathered in `cache`: files of that filesystem are linked and not copied.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be written.
+    pub fn new(cache: &Path) -> Result<Self, String> {
+        let disk = Self { work: tempfile::tempdir_in(cache).map_err(at(cache))? };
+        for place in ["bin", "dev", "proc", "sys", "tmp", "run"] {
+            disk.dir(&Path::new("/").join(place))?;
+        }
+        Ok(disk)
+    }
+
+    /// Makes the directory `path`.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made here.
+    pub fn dir(&self, path: &Path) -> Result<(), String> {
+        let here = self.here(path);
+        fs::create_dir_all(&here).map_err(at(&here))
+    }
+
+    /// Puts the file `from` at `path`.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read here.
+    pub fn file(&self, path: &Path, from: &Path) -> Result<(), String> {
+        let here = self.here(path);
+        if here.exists() {
+            return Ok(());
+        }
+        self.dir(path.parent().unwrap_or(path))?;
+        // A link to a symbolic link would be one again.
+        let from = from.canonicalize().map_err(at(from))?;
+        fs::hard_link(&from, &here).or_else(|_| fs::copy(&from, &here).map(drop)).map_err(at(&from))
+    }
+
+    /// Puts a program and the shared libraries it needs where they lie here.
+    ///
+    /// # Errors
+    ///
+    /// A library is missing, or cannot be read.
+    pub fn program(&self, path: &Path) -> Result<(), String> {
+        self.file(path, path)?;
+        let libraries = text_of(Command::new("ldd").arg(path))?;
+        // "name => /path (address)" or "/path (address)"; the kernel's own has no path.
+        let words = libraries.split_whitespace().filter(|word| word.starts_with('/'));
+        words.map(Path::new).try_for_each(|library| self.file(library, library))
+    }
+
+    /// Puts an executable script at `path`.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written here.
+    pub fn script(&self, path: &Path, text: &str) -> Result<(), String> {
+        let here = self.here(path);
+        fs::write(&here, text).map_err(at(&here))?;
+        fs::set_permissions(&here, Permissions::from_mode(0o755)).map_err(at(&here))
+    }
+
+    /// Writes the image, a sparse file of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// There is no mkfs.ext4, or the files do not fit.
+    pub fn image(&self, bytes: u64) -> Result<PathBuf, String> {
+        let image = self.work.path().join("disk.ext4");
+        File::create(&image).and_then(|file| file.set_len(bytes)).map_err(at(&image))?;
+        // Often not in the PATH of who is not root.
+        let places = ["/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4"];
+        let mkfs = places.into_iter().find(|path| Path::new(path).exists());
+        let mut command = Command::new(mkfs.unwrap_or("mkfs.ext4"));
+        command.args(["-q", "-F", "-d"]).arg(self.here(Path::new("/"))).arg(&image);
+        output_of(&mut command)?;
+        Ok(image)
+    }
+
+    /// Where a path of the machine is gathered.
+    fn here(&self, path: &Path) -> PathBuf {
+        self.work.path().join("root").join(path.strip_prefix("/").unwrap_or(path))
+    }
+}
