@@ -26,8 +26,12 @@ const BINARIES: [(&str, Target<'_>, Place); 3] = [
 /// Why a test may be skipped: what the machine does not have.
 const ABSENT: [&str; 2] = ["java", "Java"];
 
-/// What finds the disk; filesystems that tests mount; ext4 checks its metadata with CRC32C.
-const MODULES: [&str; 5] = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "overlay"];
+/// What finds the disk and reads it (ext4 checks its metadata with CRC32C); what tests mount.
+const MODULES: [&str; 6] =
+    ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "loop", "overlay"];
+
+/// What tests call, where busybox's own is too little.
+const TOOLS: [&str; 3] = ["mount", "umount", "mkfs.ext4"];
 
 const MEMORY_MIB: u32 = 2048;
 /// Sparse: what is not written costs nothing.
@@ -50,6 +54,7 @@ pub(crate) fn run() -> Result<bool, String> {
 
     let disk = Disk::new(&cache)?;
     disk.file("/bin/busybox".as_ref(), &packages.busybox()?)?;
+    TOOLS.into_iter().try_for_each(|tool| disk.tool(tool))?;
     // CARGO_TARGET_TMPDIR, as compiled into the tests.
     disk.dir(&target_dir.join("tmp"))?;
     let program = builds::program("bywash-cli", "bywash")?.executable;
@@ -68,7 +73,7 @@ pub(crate) fn run() -> Result<bool, String> {
     }
     let mut variables = vec![("BYWASH_PROGRAM", program.to_str().ok_or("a path is not text")?)];
     if acceleration == Acceleration::Tcg {
-        variables.push(("BYWASH_SCALE_FACTOR", "0.02"));
+        variables.push(("BYWASH_SCALE_FACTOR", "0.1"));
     }
     disk.script("/start".as_ref(), &guest::script(&jobs, &variables, TIME_LIMIT.as_secs()))?;
     let image = disk.image(DISK_BYTES)?;

@@ -10,6 +10,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use super::packages::in_path;
 use super::{at, output_of, text_of};
 
 /// The root being gathered; gone with this value, its image too.
@@ -26,7 +27,7 @@ impl Disk {
     /// The directory cannot be written.
     pub fn new(cache: &Path) -> Result<Self, String> {
         let disk = Self { work: tempfile::tempdir_in(cache).map_err(at(cache))? };
-        for place in ["bin", "dev", "proc", "sys", "tmp", "run"] {
+        for place in ["bin", "dev", "proc", "sys", "tmp", "run", "var/tmp"] {
             disk.dir(&Path::new("/").join(place))?;
         }
         Ok(disk)
@@ -65,10 +66,18 @@ impl Disk {
     /// A library is missing, or cannot be read.
     pub fn program(&self, path: &Path) -> Result<(), String> {
         self.file(path, path)?;
-        let libraries = text_of(Command::new("ldd").arg(path))?;
-        // "name => /path (address)" or "/path (address)"; the kernel's own has no path.
-        let words = libraries.split_whitespace().filter(|word| word.starts_with('/'));
-        words.map(Path::new).try_for_each(|library| self.file(library, library))
+        self.libraries(path)
+    }
+
+    /// Puts this machine's tool `name` in /usr/bin, with its libraries.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or it cannot be read.
+    pub fn tool(&self, name: &str) -> Result<(), String> {
+        let path = tool(name).ok_or_else(|| format!("no {name} in the PATH or /usr/sbin"))?;
+        self.file(&Path::new("/usr/bin").join(name), &path)?;
+        self.libraries(&path)
     }
 
     /// Puts an executable script at `path`.
@@ -90,17 +99,28 @@ impl Disk {
     pub fn image(&self, bytes: u64) -> Result<PathBuf, String> {
         let image = self.work.path().join("disk.ext4");
         File::create(&image).and_then(|file| file.set_len(bytes)).map_err(at(&image))?;
-        // Often not in the PATH of who is not root.
-        let places = ["/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4"];
-        let mkfs = places.into_iter().find(|path| Path::new(path).exists());
-        let mut command = Command::new(mkfs.unwrap_or("mkfs.ext4"));
+        let mkfs = tool("mkfs.ext4").unwrap_or_else(|| "mkfs.ext4".into());
+        let mut command = Command::new(mkfs);
         command.args(["-q", "-F", "-d"]).arg(self.here(Path::new("/"))).arg(&image);
         output_of(&mut command)?;
         Ok(image)
+    }
+
+    fn libraries(&self, path: &Path) -> Result<(), String> {
+        let libraries = text_of(Command::new("ldd").arg(path))?;
+        // "name => /path (address)" or "/path (address)"; the kernel's own has no path.
+        let words = libraries.split_whitespace().filter(|word| word.starts_with('/'));
+        words.map(Path::new).try_for_each(|library| self.file(library, library))
     }
 
     /// Where a path of the machine is gathered.
     fn here(&self, path: &Path) -> PathBuf {
         self.work.path().join("root").join(path.strip_prefix("/").unwrap_or(path))
     }
+}
+
+/// Where a tool lies here; those of the administrator are often not in the PATH of who is not root.
+fn tool(name: &str) -> Option<PathBuf> {
+    let mut places = in_path(name).chain([Path::new("/usr/sbin").join(name)]);
+    places.find(|path| path.is_file())
 }

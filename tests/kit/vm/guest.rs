@@ -64,8 +64,8 @@ const SLICE: &str = "/sys/fs/cgroup/bywash.slice";
 /// The machine bounds itself too, in case nobody is left to end it.
 const START: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin
-export PATH=/bin HOME=/tmp
-chmod 1777 /tmp
+export PATH=/usr/bin:/bin HOME=/tmp
+chmod 1777 /tmp /var/tmp
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
@@ -83,7 +83,7 @@ job() {
     echo "MARK begin $1"
     [ "$2" = /sys/fs/cgroup ] || enable /sys/fs/cgroup
     mkdir -p "$2"
-    sh -c 'echo $$ > "$0/cgroup.procs" && cd "$1" && CARGO_MANIFEST_DIR="$1" exec "$2"' \
+    sh -c 'echo $$ > "$0/cgroup.procs" && cd "$1" && CARGO_MANIFEST_DIR="$1" exec "$2" --nocapture' \
         "$2" "$3" "$4" < /dev/null
     status=$?
     echo

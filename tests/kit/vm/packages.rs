@@ -148,7 +148,8 @@ fn apt(program: &str) -> Command {
     command
 }
 
-fn in_path(program: &str) -> impl Iterator<Item = PathBuf> {
+/// The programs of that name in the PATH.
+pub(super) fn in_path(program: &str) -> impl Iterator<Item = PathBuf> {
     let dirs: Vec<PathBuf> = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
     dirs.into_iter().map(move |dir| dir.join(program)).filter(|path| path.is_file())
 }
