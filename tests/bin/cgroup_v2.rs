@@ -33,7 +33,7 @@ const MODULES: [&str; 6] =
     ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "loop", "overlay"];
 
 /// What tests call, where busybox's own is too little.
-const TOOLS: [&str; 3] = ["mount", "umount", "mkfs.ext4"];
+const TOOLS: [&str; 4] = ["mount", "umount", "mkfs.ext4", "truncate"];
 
 const MEMORY_MIB: u32 = 2048;
 /// Sparse: what is not written costs nothing.
