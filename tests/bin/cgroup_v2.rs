@@ -22,6 +22,7 @@ const BINARIES: &[(&str, Target<'_>, Place)] = &[
     ("bywash-tests", Target::Test("kit_cgroup"), Place::Root),
     ("bywash-tests", Target::Test("kit_cgroup"), Place::Service),
     ("bywash-tests", Target::Test("container"), Place::Service),
+    ("bywash-tests", Target::Test("container_job"), Place::Service),
     ("bywash-tests", Target::Test("kernel_limit"), Place::Service),
 ];
 
