@@ -1,6 +1,8 @@
 //! The long runs of the property suites: `deep SUITE [--seed N] [--cases N] [--from N]`.
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program")]
 
+mod cgroup_v2;
+
 use std::process::{Command, ExitCode};
 
 use bywash_tests::case::{REACHED, ShuffleCase};
@@ -12,16 +14,20 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match run(std::env::args().skip(1)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(why) => {
             eprintln!("{why}\nusage: deep SUITE [--seed N] [--cases N] [--from N]");
-            eprintln!("suites: shuffle-oracle (20000 cases), store-faults (all of them)");
+            eprintln!(
+                "suites: shuffle-oracle (20000 cases), store-faults (all of them), cgroup-v2"
+            );
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
+/// Whether the suite passed; those that panic when they fail only say so.
+fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
     let (mut suite, mut chosen, mut cases, mut from) = (None, None, CASES, 0);
     while let Some(argument) = arguments.next() {
         let mut number = || {
@@ -43,7 +49,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
         Some("shuffle-oracle") => {
             search::run_cases::<ShuffleCase>("shuffle-oracle", chosen, from..from + cases, threads);
             println!("shuffle-oracle: {cases} cases passed\n{REACHED:?}");
-            Ok(())
+            Ok(true)
         }
         Some("store-faults") => {
             let again = |argument: &str| {
@@ -53,8 +59,9 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
             };
             storage::everything(&again, &|line| println!("{line}"));
             println!("store-faults: passed");
-            Ok(())
+            Ok(true)
         }
+        Some("cgroup-v2") => cgroup_v2::run(),
         Some(other) => Err(format!("no suite {other}")),
         None => Err("which suite?".to_owned()),
     }

@@ -28,6 +28,7 @@ pub mod search;
 pub mod seed;
 pub mod spark_hash;
 pub mod storage;
+pub mod vm;
 
 /// Prints why a test did not run, so that it cannot be taken for one that passed.
 pub fn skipped(test: &str, why: &str) {

@@ -193,7 +193,10 @@ mod tests {
         for case in 0..50 {
             let plan = Plan::random(&mut Rng::labelled(run_seed(), &[case]), 8, 2000);
             assert_eq!(plan.batches(), plan.batches());
-            assert_eq!(plan.rows(), plan.batches().iter().map(RecordBatch::num_rows).sum());
+            assert_eq!(
+                plan.rows(),
+                plan.batches().iter().map(RecordBatch::num_rows).sum::<usize>()
+            );
         }
     }
 
