@@ -68,6 +68,6 @@ mod std_ports;
 pub use bywash_spill::{
     Canceller, FsStore, MapOutput, OutputDir, OutputOptions, PARTITIONS_MAX, PartitionReader,
     Partitioning, PushedOutput, ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store,
-    SweepMode, SweepReport, SyncPolicy, WriteProgress, minimum_budget,
+    SweepMode, SweepReport, SyncPolicy, WriteProgress, max_tasks, minimum_budget,
 };
 pub use std_ports::{SystemClock, ThreadPark, waiting_ledger};

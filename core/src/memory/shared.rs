@@ -139,7 +139,13 @@ impl LedgerShared {
                 Acquire::Wait(_) => return Err(Refusal::Host(WAITED_WITHOUT_PATIENCE)),
             };
             let available = bytes.saturating_sub(missing);
-            lent = self.borrow_from_host(missing).map_err(Refusal::Host)?;
+            lent = match self.borrow_from_host(missing) {
+                Ok(lent) => lent,
+                Err(error) => {
+                    self.return_surplus();
+                    return Err(Refusal::Host(error));
+                }
+            };
             if lent == 0 {
                 self.return_surplus();
                 let capacity = self.capacity();
