@@ -1,10 +1,11 @@
-//! The long runs of the property suites: `deep SUITE [--seed N] [--cases N] [--from N]`.
+//! The long runs of the property suites: `deep SUITE [--seed N] [--cases N] [--from N] [--seconds N]`.
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program")]
 
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use bywash_tests::case::{REACHED, ShuffleCase};
-use bywash_tests::{child, search, seed, storage};
+use bywash_tests::{child, search, seed, storage, stress};
 
 fn main() -> ExitCode {
     if let Some(argument) = child::argument() {
@@ -14,8 +15,9 @@ fn main() -> ExitCode {
     match run(std::env::args().skip(1)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("{why}\nusage: deep SUITE [--seed N] [--cases N] [--from N]");
-            eprintln!("suites: shuffle-oracle (20000 cases), store-faults (all of them)");
+            eprintln!("{why}\nusage: deep SUITE [--seed N] [--cases N] [--from N] [--seconds N]");
+            eprintln!("suites: shuffle-oracle (20000 cases), store-faults (all of them),");
+            eprintln!("        ledger-stress (600 seconds)");
             ExitCode::FAILURE
         }
     }
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
 
 fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
     let (mut suite, mut chosen, mut cases, mut from) = (None, None, CASES, 0);
+    let mut seconds = SECONDS;
     while let Some(argument) = arguments.next() {
         let mut number = || {
             let value = arguments.next().ok_or_else(|| format!("{argument} needs a number"))?;
@@ -33,6 +36,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
             "--seed" => chosen = Some(number()?),
             "--cases" => cases = number()?,
             "--from" => from = number()?,
+            "--seconds" => seconds = number()?,
             _ if suite.is_none() && !argument.starts_with('-') => suite = Some(argument),
             _ => return Err(format!("what is {argument}?")),
         }
@@ -55,9 +59,20 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
             println!("store-faults: passed");
             Ok(())
         }
+        Some("ledger-stress") => {
+            let say = |line: String| println!("{line}");
+            // Two parts in three for the bare ledger, one for real writers.
+            let reached = stress::ledger(chosen, Duration::from_secs(seconds * 2 / 3), &say)?;
+            println!("{reached}");
+            let shuffles = stress::writers(chosen, Duration::from_secs(seconds / 3), &say)?;
+            println!("shuffles of {} tasks: {shuffles:?}", shuffles.len());
+            println!("ledger-stress: passed");
+            Ok(())
+        }
         Some(other) => Err(format!("no suite {other}")),
         None => Err("which suite?".to_owned()),
     }
 }
 
 const CASES: u64 = 20_000;
+const SECONDS: u64 = 600;

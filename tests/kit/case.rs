@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow_array::RecordBatch;
 use arrow_schema::DataType;
 use bywash::{
-    AttemptId, ChargeMode, Codec, Error, FsStore, MapId, MemoryLedger, Partitioning, ShuffleSpec,
-    ShuffleWriter, SpillOptions, TaskMemory, WriteProgress, minimum_budget,
+    AttemptId, ChargeMode, Codec, Error, FsStore, MapId, MapOutput, MemoryLedger, Partitioning,
+    ShuffleSpec, ShuffleWriter, SpillOptions, TaskMemory, WriteProgress, minimum_budget,
 };
 
 use crate::dirs::Dirs;
@@ -144,24 +144,7 @@ impl Case for ShuffleCase {
         // Batches of long strings need more than a writer's minimum; reading has its own budget.
         let reading = MemoryLedger::new(READ_BUDGET);
         let reader = admit(&reading, 0)?;
-        let rows: u64 = (0..self.partitions).map(|partition| output.rows(partition)).sum();
-        if rows != output.total_rows() || rows != input.rows() {
-            let (total, given) = (output.total_rows(), input.rows());
-            return Err(format!("{given} rows written, {rows} in partitions, {total} in all"));
-        }
-        for partition in 0..self.partitions {
-            let expected = input.oracle.row_count(partition) as u64;
-            if output.rows(partition) != expected {
-                let rows = output.rows(partition);
-                return Err(format!("partition {partition}: {expected} rows, index says {rows}"));
-            }
-            let mut check = input.oracle.partition(partition);
-            let read = output.read(partition, &reader, self.charge.into()).map_err(text("read"))?;
-            for batch in read {
-                check.next(&batch.map_err(text("next"))?)?;
-            }
-            check.end()?;
-        }
+        self.verify(&input, &output, &reader, self.charge.into())?;
         drop(output);
         drop((reader, task));
         for (name, ledger) in [("writing", &ledger), ("reading", &reading)] {
@@ -221,6 +204,22 @@ impl Input {
 }
 
 impl ShuffleCase {
+    /// Rows of a key and a string in batches of these sizes, with ids of `shape`, at the minimum.
+    pub fn simple(seed: u64, batch_rows: Vec<usize>, shape: IdShape) -> Self {
+        let types = [DataType::Int64, DataType::Utf8];
+        let columns = (0..).zip(types).map(|(label, t)| ColumnPlan::plain(t, label)).collect();
+        Self {
+            plan: Plan { seed, columns, batch_rows, metadata: false },
+            partitions: 13,
+            placement: Placement::Ids(shape),
+            codec: Codec::Lz4,
+            budget_above_minimum: 0,
+            spill_percent: 0,
+            named: false,
+            charge: Charge::Ledger,
+        }
+    }
+
     /// The data.
     pub fn input(&self) -> Input {
         let schema = self.plan.schema();
@@ -269,7 +268,7 @@ impl ShuffleCase {
         input: &Input,
         dirs: &Dirs,
         task: &TaskMemory,
-    ) -> Result<bywash::MapOutput, String> {
+    ) -> Result<MapOutput, String> {
         let mut rng = Rng::labelled(self.plan.seed, &[u64::MAX - 1]);
         let mut writer =
             ShuffleWriter::new(&input.spec, task, &dirs.spill, &dirs.out, MapId(3), AttemptId(1))
@@ -288,6 +287,40 @@ impl ShuffleCase {
         let output = writer.finish().map_err(text("finish"))?;
         REACHED.note(&progress.progress());
         Ok(output)
+    }
+
+    /// Reads all partitions of an output with the memory of `reader` and compares them with what was
+    /// written.
+    ///
+    /// # Errors
+    ///
+    /// The first difference, or the engine's error.
+    pub fn verify(
+        &self,
+        input: &Input,
+        output: &MapOutput,
+        reader: &TaskMemory,
+        mode: ChargeMode,
+    ) -> Result<(), String> {
+        let rows: u64 = (0..self.partitions).map(|partition| output.rows(partition)).sum();
+        if rows != output.total_rows() || rows != input.rows() {
+            let (total, given) = (output.total_rows(), input.rows());
+            return Err(format!("{given} rows written, {rows} in partitions, {total} in all"));
+        }
+        for partition in 0..self.partitions {
+            let expected = input.oracle.row_count(partition) as u64;
+            if output.rows(partition) != expected {
+                let rows = output.rows(partition);
+                return Err(format!("partition {partition}: {expected} rows, index says {rows}"));
+            }
+            let mut check = input.oracle.partition(partition);
+            let read = output.read(partition, reader, mode).map_err(text("read"))?;
+            for batch in read {
+                check.next(&batch.map_err(text("next"))?)?;
+            }
+            check.end()?;
+        }
+        Ok(())
     }
 
     fn with_plan(&self, plan: Plan) -> Option<Self> {

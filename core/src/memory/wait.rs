@@ -52,7 +52,7 @@ impl LedgerShared {
                 inner.collect_returned();
                 let status = inner.state.poll(token);
                 if status == WaitStatus::Granted {
-                    self.note_grant(inner, account, bytes);
+                    self.note_collected(inner, account, bytes);
                 }
                 status
             });

@@ -369,6 +369,12 @@ impl LedgerState {
         self.granted
     }
 
+    /// Of the granted bytes, those that were granted to queued requests and not collected by
+    /// [`LedgerState::poll`] yet.
+    pub const fn uncollected(&self) -> u64 {
+        self.queue.uncollected()
+    }
+
     /// Bytes lent by the host, if there is one.
     pub fn lent_bytes(&self) -> Option<u64> {
         self.is_lent().then_some(self.funds.saturating_add(self.due))
