@@ -72,7 +72,7 @@ pub use bywash_spill::{
     Canceller, DirCondition, DirIndex, DirReport, FsStore, MapOutput, MemoryBacked, OutputDir,
     OutputOptions, PARTITIONS_MAX, PartitionReader, Partitioning, PushedOutput, ShuffleSpec,
     ShuffleWriter, SpillDirs, SpillOptions, Store, SweepMode, SweepReport, SyncPolicy, UnusedDir,
-    WriteProgress, check_disk_backed, minimum_budget,
+    WriteProgress, check_disk_backed, max_tasks, minimum_budget,
 };
 pub use default_dirs::{DefaultSpillDirs, default_spill_dirs};
 pub use std_ports::{SystemClock, ThreadPark, waiting_ledger};

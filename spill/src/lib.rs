@@ -24,7 +24,7 @@ pub use names::{Token, index_name};
 pub use output_dir::{OutputDir, OutputFile, OutputOptions, SyncPolicy};
 pub use reader::PartitionReader;
 pub use run::{PAGE_BYTES, PAGE_ENTRIES, page_offset};
-pub use spec::{PARTITIONS_MAX, Partitioning, ShuffleSpec, minimum_budget};
+pub use spec::{PARTITIONS_MAX, Partitioning, ShuffleSpec, max_tasks, minimum_budget};
 pub use spill_dirs::{
     DirCondition, DirIndex, DirMask, DirReport, MemoryBacked, SpillDirs, SpillFile, SpillOptions,
     UnusedDir, check_disk_backed,

@@ -146,3 +146,52 @@ pub fn minimum_budget(spec: &ShuffleSpec, tasks: usize) -> Result<u64> {
             .with(Figure::Requested, each)
     })
 }
+
+/// The most tasks that can write this shuffle at once in a ledger of `budget` bytes: the inverse of
+/// [`minimum_budget`]. 0 if not even one can.
+///
+/// # Errors
+/// `InvalidArgument` for a codec level out of range.
+pub fn max_tasks(budget: u64, spec: &ShuffleSpec) -> Result<usize> {
+    let each = WorkingSet::minimum_bytes(spec)?;
+    Ok(usize::try_from(budget / each).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_schema::{DataType, Field, Schema};
+
+    use super::*;
+
+    fn spec(partitions: u32, codec: Codec) -> ShuffleSpec {
+        let fields = [("a", DataType::Int64), ("b", DataType::Utf8)];
+        let fields = fields.map(|(name, data_type)| Field::new(name, data_type, true));
+        let schema = Arc::new(Schema::new(fields.to_vec()));
+        ShuffleSpec::new(schema, partitions, Partitioning::Ids).unwrap().with_codec(codec)
+    }
+
+    #[test]
+    fn max_tasks_is_the_inverse_of_the_minimum_budget() {
+        for (partitions, codec) in
+            [(1, Codec::None), (200, Codec::Lz4), (100_000, Codec::Zstd { level: 3 })]
+        {
+            let spec = spec(partitions, codec);
+            for tasks in [1, 2, 3, 7, 64, 1000, 123_456] {
+                let budget = minimum_budget(&spec, tasks).unwrap();
+                assert_eq!(max_tasks(budget, &spec).unwrap(), tasks);
+                assert_eq!(max_tasks(budget - 1, &spec).unwrap(), tasks - 1);
+                assert_eq!(max_tasks(budget + 1, &spec).unwrap(), tasks);
+            }
+            assert_eq!(max_tasks(0, &spec).unwrap(), 0);
+            let all = max_tasks(u64::MAX, &spec).unwrap();
+            assert!(minimum_budget(&spec, all).is_ok());
+            assert!(minimum_budget(&spec, all + 1).is_err());
+        }
+    }
+
+    #[test]
+    fn a_level_out_of_range_is_refused() {
+        let spec = spec(1, Codec::Zstd { level: 99 });
+        assert_eq!(max_tasks(1 << 30, &spec).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    }
+}

@@ -1,12 +1,13 @@
-//! The long runs of the property suites: `deep SUITE [--seed N] [--cases N] [--from N]`.
+//! The long runs of the property suites: `deep SUITE [--seed N] [--cases N] [--from N] [--seconds N]`.
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program")]
 
 mod cgroup_v2;
 
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use bywash_tests::case::{REACHED, ShuffleCase};
-use bywash_tests::{child, search, seed, storage};
+use bywash_tests::{child, search, seed, storage, stress};
 
 fn main() -> ExitCode {
     if let Some(argument) = child::argument() {
@@ -17,10 +18,9 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(why) => {
-            eprintln!("{why}\nusage: deep SUITE [--seed N] [--cases N] [--from N]");
-            eprintln!(
-                "suites: shuffle-oracle (20000 cases), store-faults (all of them), cgroup-v2"
-            );
+            eprintln!("{why}\nusage: deep SUITE [--seed N] [--cases N] [--from N] [--seconds N]");
+            eprintln!("suites: shuffle-oracle (20000 cases), store-faults (all of them),");
+            eprintln!("        ledger-stress (600 seconds), cgroup-v2");
             ExitCode::FAILURE
         }
     }
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
 /// Whether the suite passed; those that panic when they fail only say so.
 fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
     let (mut suite, mut chosen, mut cases, mut from) = (None, None, CASES, 0);
+    let mut seconds = SECONDS;
     while let Some(argument) = arguments.next() {
         let mut number = || {
             let value = arguments.next().ok_or_else(|| format!("{argument} needs a number"))?;
@@ -39,6 +40,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
             "--seed" => chosen = Some(number()?),
             "--cases" => cases = number()?,
             "--from" => from = number()?,
+            "--seconds" => seconds = number()?,
             _ if suite.is_none() && !argument.starts_with('-') => suite = Some(argument),
             _ => return Err(format!("what is {argument}?")),
         }
@@ -62,9 +64,20 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
             Ok(true)
         }
         Some("cgroup-v2") => cgroup_v2::run(),
+        Some("ledger-stress") => {
+            let say = |line: String| println!("{line}");
+            // Two parts in three for the bare ledger, one for real writers.
+            let reached = stress::ledger(chosen, Duration::from_secs(seconds * 2 / 3), &say)?;
+            println!("{reached}");
+            let shuffles = stress::writers(chosen, Duration::from_secs(seconds / 3), &say)?;
+            println!("shuffles of {} tasks: {shuffles:?}", shuffles.len());
+            println!("ledger-stress: passed");
+            Ok(true)
+        }
         Some(other) => Err(format!("no suite {other}")),
         None => Err("which suite?".to_owned()),
     }
 }
 
 const CASES: u64 = 20_000;
+const SECONDS: u64 = 600;

@@ -237,6 +237,22 @@ impl Input {
 }
 
 impl ShuffleCase {
+    /// Rows of a key and a string in batches of these sizes, with ids of `shape`, at the minimum.
+    pub fn simple(seed: u64, batch_rows: Vec<usize>, shape: IdShape) -> Self {
+        let types = [DataType::Int64, DataType::Utf8];
+        let columns = (0..).zip(types).map(|(label, t)| ColumnPlan::plain(t, label)).collect();
+        Self {
+            plan: Plan { seed, columns, batch_rows, metadata: false },
+            partitions: 13,
+            placement: Placement::Ids(shape),
+            codec: Codec::Lz4,
+            budget_above_minimum: 0,
+            spill_percent: 0,
+            named: false,
+            charge: Charge::Ledger,
+        }
+    }
+
     /// The data.
     pub fn input(&self) -> Input {
         let schema = self.plan.schema();

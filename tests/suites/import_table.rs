@@ -31,7 +31,15 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     (
         "bywash-spill",
-        &["arrow-array", "arrow-schema", "bytemuck", "bywash-core", "bywash-node", "crc32c", "rustix"],
+        &[
+            "arrow-array",
+            "arrow-schema",
+            "bytemuck",
+            "bywash-core",
+            "bywash-node",
+            "crc32c",
+            "rustix",
+        ],
     ),
     ("bywash-node", &["bywash-core", "rustix"]),
     ("bywash", &["bywash-core", "bywash-node", "bywash-spill"]),

@@ -27,7 +27,7 @@ pub enum ChargeMode {
     Ledger,
     /// The host's that lends the ledger its memory: told at the hand-over
     /// ([`MemoryParent::hand_over`](crate::port::MemoryParent::hand_over)) and when the last Arrow
-    /// reference is dropped, on that thread.
+    /// reference is dropped, on that thread. For a ledger of its own memory it is as `Ledger`.
     Host,
     /// The caller's from the hand-over on; the ledger forgets it.
     Detached,
@@ -51,7 +51,7 @@ pub struct BlockOwner {
 /// Dropped when the memory is free again.
 enum Charge {
     Ledger { _export: Export },
-    Host { _charge: Option<HostCharge> },
+    Host { _charge: HostCharge },
     Nobody,
 }
 
@@ -92,7 +92,10 @@ impl Block {
         let Self { memory, reservation } = self;
         let charge = match mode {
             ChargeMode::Ledger => Charge::Ledger { _export: reservation.into_export() },
-            ChargeMode::Host => Charge::Host { _charge: reservation.into_host_charge() },
+            ChargeMode::Host => match reservation.into_host_charge() {
+                Ok(charge) => Charge::Host { _charge: charge },
+                Err(export) => Charge::Ledger { _export: export },
+            },
             ChargeMode::Detached => Charge::Nobody,
         };
         Arc::new(BlockOwner { memory, _charge: charge })

@@ -227,10 +227,12 @@ impl Consumer {
         Arc::clone(self.task())
     }
 
-    /// Moves `bytes` out of this consumer's figures and the ledger's, to the host's.
+    /// Moves `bytes` out of this consumer's figures and the ledger's, to the host's; without one
+    /// nothing happens.
     pub(super) fn hand_over(&self, granted: u64, live: u64) -> Option<super::host::HostCharge> {
+        let charge = self.ledger().hand_over(self.shared.account, granted, live)?;
         self.forget(granted, live);
-        self.ledger().hand_over(self.shared.account, granted, live)
+        Some(charge)
     }
 
     fn forget(&self, granted: u64, live: u64) {

@@ -59,6 +59,35 @@ impl LedgerShared {
         taken
     }
 
+    /// Begins to give up to `bytes` back to the host: what comes back from now on is its. Returns how
+    /// many there can be, `None` without a host.
+    pub(super) fn begin_repayment(&self, bytes: u64) -> Option<u64> {
+        self.locked(|inner| {
+            inner.collect_returned();
+            let claim = inner.state.lent_bytes().map(|lent| bytes.min(lent))?;
+            inner.state.owe(claim);
+            Some(claim)
+        })
+    }
+
+    /// Gives back up to `bytes` of what was set aside; returns how much. Calls the host.
+    pub(super) fn repay(&self, bytes: u64) -> u64 {
+        let taken = self.locked(|inner| {
+            inner.collect_returned();
+            inner.state.take_due(bytes)
+        });
+        if let Some(host) = self.host.as_ref().filter(|_| taken > 0) {
+            host.parent.release(taken);
+        }
+        taken
+    }
+
+    /// Ends it; `missing` bytes did not come back.
+    pub(super) fn end_repayment(&self, missing: u64) {
+        self.locked(|inner| inner.state.owe_no_more(missing));
+        self.return_surplus();
+    }
+
     /// Moves the charge of a buffer to the host; the one returned is told when the buffer is freed.
     pub(super) fn hand_over(
         &self,

@@ -135,14 +135,13 @@ fn largest_task(ledger: &LedgerShared, round: u64) -> Option<(Arc<TaskShared>, u
 /// Asks consumers of any task until `bytes` came back. With a host, what came back is its.
 pub(super) fn reclaim(ledger: &LedgerShared, bytes: u64) -> u64 {
     Counters::add(&ledger.counters.reclaims, 1);
-    let is_lent = ledger.host.is_some();
-    if is_lent {
-        ledger.locked(|inner| inner.state.owe(bytes));
-    }
-    let mut given = ledger.return_idle(bytes);
+    let claim = ledger.begin_repayment(bytes);
+    let wanted = claim.unwrap_or(bytes);
+    let repay = |missing: u64| if claim.is_some() { ledger.repay(missing) } else { 0 };
+    let mut given = repay(wanted);
     let round = next_round();
-    while given < bytes {
-        let missing = bytes - given;
+    while given < wanted {
+        let missing = wanted - given;
         let best =
             each_task(ledger).filter_map(|task| task.pick(missing, round)).reduce(better(missing));
         let Some(chosen) = best else {
@@ -150,10 +149,10 @@ pub(super) fn reclaim(ledger: &LedgerShared, bytes: u64) -> u64 {
         };
         chosen.mark_round(round);
         let freed = chosen.ask_to_spill(Party::HOST, missing);
-        given += if is_lent { ledger.return_idle(missing) } else { freed };
+        given += if claim.is_some() { repay(missing) } else { freed };
     }
-    if is_lent {
-        ledger.locked(|inner| inner.state.owe_no_more(bytes));
+    if claim.is_some() {
+        ledger.end_repayment(wanted.saturating_sub(given));
     }
     Counters::add(&ledger.counters.reclaimed, given);
     given

@@ -75,10 +75,13 @@ impl Reservation {
         Export { task: self.consumer.export(granted, live), granted, live }
     }
 
-    /// Hands the charge to the host; `None` without one.
-    pub(super) fn into_host_charge(mut self) -> Option<HostCharge> {
+    /// Hands the charge to the host; without one it stays with the task.
+    pub(super) fn into_host_charge(mut self) -> Result<HostCharge, Export> {
         let (granted, live) = (std::mem::take(&mut self.granted), std::mem::take(&mut self.live));
-        self.consumer.hand_over(granted, live)
+        match self.consumer.hand_over(granted, live) {
+            Some(charge) => Ok(charge),
+            None => Err(Export { task: self.consumer.export(granted, live), granted, live }),
+        }
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) struct LedgerShared {
 pub(super) struct Inner {
     pub(super) state: LedgerState,
     pub(super) peak: PeakByName,
+    /// Of the granted bytes in the figures, those that nobody has collected yet.
+    uncollected: u64,
     /// Every task that still holds something, ended ones too.
     pub(super) tasks: Vec<Arc<TaskShared>>,
     /// Tasks admitted so far.
@@ -81,6 +83,7 @@ impl LedgerShared {
         let inner = Inner {
             state,
             peak: PeakByName::new(),
+            uncollected: 0,
             tasks: Vec::new(),
             task_count: 0,
             closed: false,
@@ -139,7 +142,13 @@ impl LedgerShared {
                 Acquire::Wait(_) => return Err(Refusal::Host(WAITED_WITHOUT_PATIENCE)),
             };
             let available = bytes.saturating_sub(missing);
-            lent = self.borrow_from_host(missing).map_err(Refusal::Host)?;
+            lent = match self.borrow_from_host(missing) {
+                Ok(lent) => lent,
+                Err(error) => {
+                    self.return_surplus();
+                    return Err(Refusal::Host(error));
+                }
+            };
             if lent == 0 {
                 self.return_surplus();
                 let capacity = self.capacity();
@@ -151,6 +160,15 @@ impl LedgerShared {
     /// Counts what the state machine has granted.
     pub(super) fn note_grant(&self, inner: &mut Inner, account: Account, bytes: u64) {
         let granted = self.granted.fetch_add(bytes, Ordering::AcqRel) + bytes;
+        inner.peak.add(account.name, bytes, granted, self.exported.load(Ordering::Relaxed));
+        self.peak_granted.store(inner.peak.peak(), Ordering::Relaxed);
+    }
+
+    /// As [`LedgerShared::note_grant`], for what a queued request was granted: the figures have it
+    /// since then.
+    pub(super) fn note_collected(&self, inner: &mut Inner, account: Account, bytes: u64) {
+        inner.uncollected = inner.uncollected.saturating_sub(bytes);
+        let granted = self.granted.load(Ordering::Acquire);
         inner.peak.add(account.name, bytes, granted, self.exported.load(Ordering::Relaxed));
         self.peak_granted.store(inner.peak.peak(), Ordering::Relaxed);
     }
@@ -316,12 +334,26 @@ impl LedgerShared {
     pub(super) fn locked<R>(&self, work: impl FnOnce(&mut Inner) -> R) -> R {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = work(&mut inner);
+        self.count_uncollected(&mut inner);
         let answered = inner.state.take_answered();
         drop(inner);
         if let (true, Some(waiting)) = (answered, &self.waiting) {
             waiting.park.unpark_all();
         }
         outcome
+    }
+}
+
+impl LedgerShared {
+    /// What was granted to those who sleep is granted: nobody else can have it.
+    fn count_uncollected(&self, inner: &mut Inner) {
+        let (before, now) = (inner.uncollected, inner.state.uncollected());
+        if now > before {
+            self.granted.fetch_add(now - before, Ordering::AcqRel);
+        } else if now < before {
+            self.granted.fetch_sub(before - now, Ordering::AcqRel);
+        }
+        inner.uncollected = now;
     }
 }
 

@@ -186,27 +186,24 @@ impl TaskShared {
     /// alone covers them, else the largest.
     pub(super) fn pick(&self, missing: u64, round: u64) -> Option<Consumer> {
         let unasked = |consumer: &Consumer| consumer.round() != round && consumer.reclaimable() > 0;
-        self.with_consumers(|consumers| consumers.filter(unasked).reduce(pressure::better(missing)))
+        self.each_consumer().filter(unasked).reduce(pressure::better(missing))
     }
 
     /// Marks consumers until they could give `bytes`; returns what they could.
     pub(super) fn ask_all(&self, asker: Party, bytes: u64) -> u64 {
         let mut asked = 0u64;
-        self.with_consumers(|consumers| {
-            for consumer in consumers.filter(|consumer| consumer.reclaimable() > 0) {
-                if asked < bytes {
-                    consumer.want(asker, bytes - asked);
-                    asked = asked.saturating_add(consumer.reclaimable());
-                }
+        for consumer in self.each_consumer().filter(|consumer| consumer.reclaimable() > 0) {
+            if asked < bytes {
+                consumer.want(asker, bytes - asked);
+                asked = asked.saturating_add(consumer.reclaimable());
             }
-        });
+        }
         asked
     }
 
     /// Everybody who holds something. Allocates.
     pub(super) fn holders(&self) -> Vec<HolderReport> {
-        let mut holders: Vec<_> =
-            self.with_consumers(|consumers| consumers.map(|consumer| consumer.report()).collect());
+        let mut holders: Vec<_> = self.each_consumer().map(|consumer| consumer.report()).collect();
         holders.retain(|holder| holder.granted > 0);
         let exported = self.exported();
         if exported > 0 {
@@ -221,10 +218,14 @@ impl TaskShared {
         consumers.push(consumer.downgrade());
     }
 
-    /// The consumers that are still there. What is not kept of them may be the last handle of this
-    /// task, whose end takes the ledger's lock: never called with that lock held.
-    fn with_consumers<R>(&self, look: impl FnOnce(&mut dyn Iterator<Item = Consumer>) -> R) -> R {
-        let consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
-        look(&mut consumers.iter().filter_map(Weak::upgrade).map(Consumer::from_shared))
+    /// The consumers that are still there, one after the other, without a list and without a lock in
+    /// between: one that is let go here may be the last handle of this task, whose end calls the
+    /// host. Never called with the ledger's lock held.
+    fn each_consumer(&self) -> impl Iterator<Item = Consumer> {
+        let at = |place: usize| {
+            let consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
+            consumers.get(place).map(Weak::upgrade)
+        };
+        (0..).map_while(at).flatten().map(Consumer::from_shared)
     }
 }

@@ -52,16 +52,20 @@ impl LedgerShared {
                 inner.collect_returned();
                 let status = inner.state.poll(token);
                 if status == WaitStatus::Granted {
-                    self.note_grant(inner, account, bytes);
+                    self.note_collected(inner, account, bytes);
                 }
                 status
             });
             match status {
-                WaitStatus::Granted => Some(Ok(())),
-                WaitStatus::Waiting => None,
-                WaitStatus::Unfunded(missing) => self.fund_waiter(missing).err().map(Err),
-                WaitStatus::Refused(shortfall) => Some(Err(Refusal::Short(shortfall))),
-                WaitStatus::Gone => Some(Err(Refusal::Host(TASK_ENDED))),
+                WaitStatus::Granted => Look::Answered(Ok(())),
+                WaitStatus::Waiting => Look::Sleep,
+                WaitStatus::Unfunded(missing) => match self.fund_waiter(missing) {
+                    // A part of it answers nobody, so nobody would wake this thread.
+                    Ok(()) => Look::Again,
+                    Err(refusal) => Look::Answered(Err(refusal)),
+                },
+                WaitStatus::Refused(shortfall) => Look::Answered(Err(Refusal::Short(shortfall))),
+                WaitStatus::Gone => Look::Answered(Err(Refusal::Host(TASK_ENDED))),
             }
         });
         if matches!(waited, Ok(Ok(()))) {
@@ -107,7 +111,7 @@ impl LedgerShared {
                 inner.collect_returned();
                 inner.state.poll_admission(token)
             });
-            (status == WaitStatus::Granted).then_some(tasks)
+            if status == WaitStatus::Granted { Look::Answered(tasks) } else { Look::Sleep }
         });
         if waited.is_ok() {
             queued.end();
@@ -115,21 +119,22 @@ impl LedgerShared {
         waited.map_err(|error| error.with(Figure::Requested, minimum))
     }
 
-    /// Sleeps until `poll` has an answer.
+    /// Sleeps until `look` has an answer.
     fn sleep_until<T>(
         &self,
         waiting: &Waiting,
         cancelled: &dyn Fn() -> bool,
-        mut poll: impl FnMut() -> Option<T>,
+        mut look: impl FnMut() -> Look<T>,
     ) -> Result<T> {
         Counters::add(&self.counters.waits, 1);
         let start = waiting.clock.now();
         let outcome = loop {
             // Before the look: what happens after it raises the epoch.
             let seen = waiting.park.epoch();
-            if let Some(answer) = poll() {
-                break Ok(answer);
-            }
+            let looked = match look() {
+                Look::Answered(answer) => break Ok(answer),
+                looked => looked,
+            };
             if cancelled() {
                 break Err(CANCELLED);
             }
@@ -139,8 +144,10 @@ impl LedgerShared {
                 let millis = waited.as_millis();
                 break Err(WAITED_TOO_LONG.with(Figure::WaitedMillis, millis));
             };
-            let timeout = (waiting.patience != Duration::MAX).then_some(left);
-            waiting.park.park(seen, timeout);
+            if matches!(looked, Look::Sleep) {
+                let timeout = (waiting.patience != Duration::MAX).then_some(left);
+                waiting.park.park(seen, timeout);
+            }
         };
         let waited = waiting.clock.now().saturating_sub(start);
         Counters::add_time(&self.counters.wait_nanos, waited);
@@ -153,6 +160,14 @@ impl LedgerShared {
             waiting.park.unpark_all();
         }
     }
+}
+
+/// What one who waits found.
+enum Look<T> {
+    Answered(T),
+    Sleep,
+    /// Something changed by looking.
+    Again,
 }
 
 /// A place in the queue, given up when dropped.

@@ -142,7 +142,8 @@ impl MapOutput {
     /// batches as `mode` says.
     ///
     /// # Errors
-    /// `InvalidArgument` for a partition that does not exist; `MemoryLimit`.
+    /// `InvalidArgument` for a partition that does not exist, and for [`ChargeMode::Host`] when the
+    /// ledger's memory is not lent by a host.
     pub fn read(
         &self,
         partition: u32,
@@ -153,6 +154,9 @@ impl MapOutput {
             return Err(Error::invalid("there is no such partition")
                 .with(Figure::Partition, partition)
                 .with(Figure::Partitions, self.partitions()));
+        }
+        if mode == ChargeMode::Host && !task.has_parent() {
+            return Err(NO_HOST);
         }
         PartitionReader::new(self.slot.clone(), partition, task, mode)
     }
@@ -219,3 +223,8 @@ pub(crate) fn open_data(out: &Arc<OutputDir>, header: &IndexHeader) -> Result<Da
     }
     Ok(DataFile { out: Arc::clone(out), file })
 }
+
+const NO_HOST: Error = Error::invalid(
+    "batches can be charged to the host only if it lends the ledger its memory; give the ledger a \
+     parent, or read with another charge mode",
+);

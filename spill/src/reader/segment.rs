@@ -104,9 +104,13 @@ impl SegmentReader {
             let wanted = usize::try_from(left).unwrap_or(usize::MAX).saturating_add(ready.len());
             let wanted = wanted.min(READ_BYTES).max(len);
             // A small budget reads in smaller steps.
-            let mut larger = Block::try_new(&self.consumer, wanted, 0)
-                .or_else(|_| Block::try_new(&self.consumer, len, 0))
-                .map_err(too_small)?;
+            let mut larger = match Block::try_new(&self.consumer, wanted, 0) {
+                Err(error) if error.kind() == ErrorKind::MemoryLimit && wanted > len => {
+                    Block::try_new(&self.consumer, len, 0)
+                }
+                made => made,
+            }
+            .map_err(too_small)?;
             if let Some(buffer) = self.buffer.as_deref() {
                 larger[..ready.len()].copy_from_slice(&buffer[ready.clone()]);
             }

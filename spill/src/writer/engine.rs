@@ -140,15 +140,11 @@ impl Engine {
     fn area_for_chunk(&mut self, segments: usize, last: bool) -> Result<Area> {
         if !last {
             let bytes = SortedChunk::bytes_for(self.spec.layout(), &self.set.staging, segments);
-            // The spare's chunk keeps its place in the list.
-            if self.set.chunks.try_reserve_if_free(2).is_ok()
-                && let Ok(area) = Area::try_new_if_free(&self.consumer, bytes)
-            {
+            if let Some(area) = self.granted_area(bytes, Area::try_new_if_free)? {
                 return Ok(area);
             }
             if self.set.spare.is_none()
-                && self.set.chunks.try_reserve_if_free(2).is_ok()
-                && let Ok(area) = Area::try_new_now(&self.consumer, bytes)
+                && let Some(area) = self.granted_area(bytes, Area::try_new_now)?
             {
                 return Ok(area);
             }
@@ -158,6 +154,25 @@ impl Engine {
             self.spill(SpillCause::Pressure)?;
         }
         self.set.spare.take().ok_or(NO_ROOM)
+    }
+
+    /// A new area and a place in the list, or nothing if the ledger has no room. Whatever else keeps
+    /// it from granting, such as a host that wants this work to stop, is an error.
+    fn granted_area(
+        &mut self,
+        bytes: usize,
+        map: fn(&Consumer, usize) -> Result<Area>,
+    ) -> Result<Option<Area>> {
+        // The spare's chunk keeps its place in the list.
+        let granted = match self.set.chunks.try_reserve_if_free(2) {
+            Ok(()) => map(&self.consumer, bytes),
+            Err(error) => Err(error),
+        };
+        match granted {
+            Ok(area) => Ok(Some(area)),
+            Err(error) if error.kind() == ErrorKind::MemoryLimit => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn stage(

@@ -79,8 +79,10 @@ pub struct LedgerState {
     capacity: u64,
     /// What the host has lent and not taken back; all there is without a host.
     funds: u64,
-    /// Of the funds, what the host is taking back just now.
+    /// What the host is taking back just now and nobody has given back yet.
     owed: u64,
+    /// Given back for the host and on its way to it: no longer part of the funds.
+    due: u64,
     /// Granted to all tasks, ended ones too.
     granted: u64,
     /// Sum of what each task holds or is promised, whichever is more.
@@ -110,6 +112,7 @@ impl LedgerState {
             capacity,
             funds,
             owed: 0,
+            due: 0,
             granted: 0,
             committed: 0,
             tasks: Vec::new(),
@@ -215,12 +218,17 @@ impl LedgerState {
 
     /// Takes `bytes` back from `task`.
     pub fn release(&mut self, task: TaskId, bytes: u64) {
+        self.forget(task, bytes);
+        self.set_aside(bytes);
+        self.serve();
+    }
+
+    fn forget(&mut self, task: TaskId, bytes: u64) {
         self.change(task, |slot| {
             debug_assert!(slot.granted >= bytes, "released more than granted");
             slot.granted = slot.granted.saturating_sub(bytes);
         });
         self.retire(task);
-        self.serve();
     }
 
     /// Sets the capacity; below what is granted it is a target.
@@ -296,21 +304,40 @@ impl LedgerState {
         taken
     }
 
-    /// Lent by the host and not granted; nothing without a host.
+    /// Lent by the host, not granted and not set aside for it; nothing without a host.
     pub const fn idle(&self) -> u64 {
         if self.is_lent() { self.funds.saturating_sub(self.granted) } else { 0 }
     }
 
-    /// Sets `bytes` of the funds aside for the host, so that nothing that comes back is granted
-    /// again.
-    pub const fn owe(&mut self, bytes: u64) {
+    /// The host takes `bytes` back: what lies idle now, and what comes back from now on, is set
+    /// aside for [`LedgerState::take_due`] and not granted again. What is lent meanwhile is not.
+    pub fn owe(&mut self, bytes: u64) {
         self.owed = self.owed.saturating_add(bytes);
+        self.set_aside(bytes);
     }
 
-    /// Ends what [`LedgerState::owe`] began.
+    /// Takes up to `bytes` of what was set aside, to be given back to the host.
+    pub fn take_due(&mut self, bytes: u64) -> u64 {
+        let taken = bytes.min(self.due);
+        self.due -= taken;
+        taken
+    }
+
+    /// Ends what [`LedgerState::owe`] began, but for what was taken.
     pub fn owe_no_more(&mut self, bytes: u64) {
-        self.owed = self.owed.saturating_sub(bytes);
-        self.serve();
+        let not_there = bytes.min(self.owed);
+        let unclaimed = (bytes - not_there).min(self.due);
+        self.owed -= not_there;
+        self.due -= unclaimed;
+        self.fund(unclaimed);
+    }
+
+    /// Sets up to `bytes` of what is idle aside for the host.
+    fn set_aside(&mut self, bytes: u64) {
+        let moved = bytes.min(self.owed).min(self.idle());
+        self.funds -= moved;
+        self.owed -= moved;
+        self.due += moved;
     }
 
     /// Hands `bytes` of `task` over to the host: neither granted nor lent any more.
@@ -318,7 +345,8 @@ impl LedgerState {
         if self.is_lent() {
             self.funds = self.funds.saturating_sub(bytes);
         }
-        self.release(task, bytes);
+        self.forget(task, bytes);
+        self.serve();
     }
 
     /// The capacity in bytes.
@@ -341,9 +369,15 @@ impl LedgerState {
         self.granted
     }
 
+    /// Of the granted bytes, those that were granted to queued requests and not collected by
+    /// [`LedgerState::poll`] yet.
+    pub const fn uncollected(&self) -> u64 {
+        self.queue.uncollected()
+    }
+
     /// Bytes lent by the host, if there is one.
     pub fn lent_bytes(&self) -> Option<u64> {
-        self.is_lent().then_some(self.funds)
+        self.is_lent().then_some(self.funds.saturating_add(self.due))
     }
 
     /// Bytes held by buffers of tasks that have ended.
@@ -417,7 +451,7 @@ impl LedgerState {
 
     fn unfunded(&self, bytes: u64) -> Option<u64> {
         let needed = self.granted.saturating_add(bytes);
-        needed.checked_sub(self.funds.saturating_sub(self.owed)).filter(|missing| *missing > 0)
+        needed.checked_sub(self.funds).filter(|missing| *missing > 0)
     }
 
     fn shortfall(&self, task: TaskId, requested: u64) -> Shortfall {

@@ -55,6 +55,10 @@ impl Entry {
     const fn is_answered(&self) -> bool {
         self.granted || self.refused.is_some()
     }
+
+    const fn uncollected(&self) -> u64 {
+        if self.granted { self.claim.bytes() } else { 0 }
+    }
 }
 
 /// The queue. Its length is the number of threads that wait.
@@ -65,11 +69,13 @@ pub(super) struct Queue {
     /// Entries without an answer, and the bytes they have a claim on.
     waiting: usize,
     claimed: u64,
+    /// Granted to entries whose askers have not looked yet.
+    uncollected: u64,
 }
 
 impl Queue {
     pub(super) const fn new() -> Self {
-        Self { entries: Vec::new(), token_next: 0, waiting: 0, claimed: 0 }
+        Self { entries: Vec::new(), token_next: 0, waiting: 0, claimed: 0, uncollected: 0 }
     }
 
     pub(super) fn push(&mut self, claim: Claim) -> WaitToken {
@@ -92,6 +98,7 @@ impl Queue {
             None => return WaitStatus::Waiting,
         };
         if entry.is_answered() {
+            self.uncollected -= entry.uncollected();
             self.entries.remove(place);
         }
         status
@@ -100,6 +107,7 @@ impl Queue {
     pub(super) fn remove(&mut self, token: WaitToken) -> Option<Entry> {
         let place = self.place(token)?;
         let entry = self.entries.remove(place);
+        self.uncollected -= entry.uncollected();
         self.recount();
         Some(entry)
     }
@@ -108,12 +116,13 @@ impl Queue {
     pub(super) fn forget(&mut self, ended: TaskId) -> u64 {
         let mut granted = 0;
         self.entries.retain(|entry| match entry.claim {
-            Claim::Request { task, bytes } if task == ended => {
-                granted += if entry.granted { bytes } else { 0 };
+            Claim::Request { task, .. } if task == ended => {
+                granted += entry.uncollected();
                 false
             }
             _ => true,
         });
+        self.uncollected -= granted;
         self.recount();
         granted
     }
@@ -135,8 +144,13 @@ impl Queue {
         (!entry.is_answered()).then_some(entry.claim)
     }
 
+    pub(super) const fn uncollected(&self) -> u64 {
+        self.uncollected
+    }
+
     pub(super) fn grant(&mut self, place: usize) {
         self.entries[place].granted = true;
+        self.uncollected += self.entries[place].uncollected();
         self.recount();
     }
 

@@ -158,11 +158,12 @@ fn lent_memory_is_asked_for_and_given_back() {
     assert_eq!(state.acquire(task, 30, NEVER), Acquire::Granted);
     assert_eq!(state.idle(), 5);
     state.owe(10);
-    assert_eq!(state.acquire(task, 5, NEVER), Acquire::Unfunded(10));
+    assert_eq!((state.idle(), state.lent_bytes()), (0, Some(35)));
+    assert_eq!(state.acquire(task, 5, NEVER), Acquire::Unfunded(5));
     state.release(task, 10);
     assert_eq!(state.acquire(task, 5, NEVER), Acquire::Granted);
-    assert_eq!(state.take_idle(10), 10);
-    state.owe_no_more(10);
+    assert_eq!(state.take_due(20), 10);
+    state.owe_no_more(0);
     assert_eq!((state.granted(), state.lent_bytes(), state.idle()), (25, Some(25), 0));
 }
 
@@ -176,9 +177,29 @@ fn a_waiter_whose_turn_has_come_asks_the_host() {
     state.owe(50);
     state.release(first, 60);
     assert_eq!(state.poll(token), WaitStatus::Unfunded(10));
-    assert_eq!(state.take_idle(50), 50);
-    state.owe_no_more(50);
+    assert_eq!(state.take_due(50), 50);
+    state.owe_no_more(0);
     assert_eq!(state.poll(token), WaitStatus::Unfunded(10));
     state.fund(10);
     assert_eq!(state.poll(token), WaitStatus::Granted);
+}
+
+/// What is lent while the host takes back is for who asked; the host had it a moment before.
+#[test]
+fn a_loan_during_a_reclaim_is_not_taken_back_by_it() {
+    let mut state = LedgerState::lent(100);
+    let task = admit_one(&mut state, 0);
+    state.fund(50);
+    assert_eq!(state.acquire(task, 50, NEVER), Acquire::Granted);
+    state.owe(30);
+    assert_eq!(state.acquire(task, 10, NEVER), Acquire::Unfunded(10));
+    state.fund(10);
+    assert_eq!(state.take_due(30), 0);
+    assert_eq!(state.acquire(task, 10, NEVER), Acquire::Granted);
+    state.release(task, 20);
+    assert_eq!((state.idle(), state.take_due(15)), (0, 15));
+    state.owe_no_more(15);
+    assert_eq!((state.granted(), state.lent_bytes(), state.idle()), (40, Some(45), 5));
+    state.release(task, 40);
+    assert_eq!(state.idle(), 45);
 }
