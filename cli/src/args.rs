@@ -1,11 +1,13 @@
 //! The command line, as plain data.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use bywash::Codec;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::sizes::parse_positive_size;
+use crate::failure::Failure;
+use crate::sizes::{parse_positive_size, parse_size};
 
 /// A shuffle that cannot overflow its memory budget.
 #[derive(Debug, Parser)]
@@ -36,9 +38,12 @@ pub struct DemoArgs {
     /// TPC-H scale factor; 1 is 6 million rows, about 1 GB.
     #[arg(long, default_value_t = 1.0, value_parser = parse_scale_factor, allow_negative_numbers = true)]
     pub scale_factor: f64,
-    /// Memory budget of the shuffle, shared by its tasks.
-    #[arg(long, default_value = "64MiB", value_parser = parse_positive_size, value_name = "SIZE")]
-    pub memory: u64,
+    /// Memory budget of the shuffle, shared by its tasks: a size, or auto as in `shuffle`.
+    #[arg(long, default_value = "64MiB", value_parser = parse_memory, value_name = "SIZE|auto")]
+    pub memory: Memory,
+    /// With --memory auto: what to leave to others in the container.
+    #[arg(long, value_parser = parse_size, value_name = "SIZE")]
+    pub reserve: Option<u64>,
     /// Number of partitions.
     #[arg(long, default_value_t = 200, value_parser = parse_count, allow_negative_numbers = true)]
     pub partitions: u32,
@@ -74,9 +79,17 @@ pub struct ShuffleArgs {
     /// Number of partitions.
     #[arg(long, value_parser = parse_count, allow_negative_numbers = true)]
     pub partitions: u32,
-    /// Memory budget, shared by all tasks.
-    #[arg(long, value_parser = parse_positive_size, value_name = "SIZE")]
-    pub memory: u64,
+    /// Memory budget, shared by all tasks: a size, or auto.
+    ///
+    /// auto: what the limits of the container and the memory of the node leave beside what others
+    /// hold, less --reserve and a margin of 64 MiB or a sixteenth of the tightest limit, whichever is
+    /// more. It follows them while the shuffle runs. The report says what was decided, and why.
+    #[arg(long, value_parser = parse_memory, value_name = "SIZE|auto")]
+    pub memory: Memory,
+    /// With --memory auto: what to leave to others in the container, such as a JVM's heap or Python
+    /// workers; what they hold already is a part of it.
+    #[arg(long, value_parser = parse_size, value_name = "SIZE")]
+    pub reserve: Option<u64>,
     /// none, lz4, zstd or zstd:LEVEL.
     #[arg(long, default_value = "lz4", value_parser = parse_codec)]
     pub codec: Codec,
@@ -162,6 +175,45 @@ pub struct VerifyArgs {
     pub inputs: Vec<PathBuf>,
 }
 
+/// What `--memory` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// So many bytes.
+    Size(u64),
+    /// What the container and the node leave.
+    Auto,
+}
+
+impl Memory {
+    /// Fails if something is to be left to others out of a budget that was given.
+    pub(crate) fn check_reserve(self, reserve: Option<u64>) -> Result<(), Failure> {
+        match (self, reserve) {
+            (Self::Size(_), Some(_)) => Err(Failure::new(
+                "--reserve goes with --memory auto; a size given as --memory is taken as it is",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Size(bytes) => bytes.fmt(f),
+            Self::Auto => f.write_str(AUTO),
+        }
+    }
+}
+
+/// Parses a memory budget: a size above zero, or `auto`.
+pub fn parse_memory(text: &str) -> Result<Memory, String> {
+    if text.trim().eq_ignore_ascii_case(AUTO) {
+        return Ok(Memory::Auto);
+    }
+    let size = parse_positive_size(text).map_err(|error| format!("{error}, or {AUTO}"))?;
+    Ok(Memory::Size(size))
+}
+
 /// Parses a codec; the error says which there are.
 pub fn parse_codec(text: &str) -> Result<Codec, String> {
     text.parse::<Codec>().map_err(|error| error.to_string())
@@ -190,4 +242,5 @@ pub fn parse_scale_factor(text: &str) -> Result<f64, String> {
     }
 }
 
+const AUTO: &str = "auto";
 const TASKS_MAX: u32 = 1024;

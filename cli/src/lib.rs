@@ -4,6 +4,9 @@
 
 #[doc(hidden)]
 pub mod args;
+mod auto_memory;
+#[doc(hidden)]
+pub mod auto_report;
 mod collect;
 mod demo;
 #[doc(hidden)]

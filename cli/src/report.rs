@@ -6,6 +6,7 @@ use std::io::Write;
 use bywash::DirReport;
 use serde::{Deserialize, Serialize};
 
+use crate::auto_report::AutoReport;
 use crate::failure::{Failure, Result};
 use crate::sizes::human_size;
 
@@ -24,8 +25,10 @@ pub struct ShuffleReport {
     pub tasks: u32,
     /// Codec.
     pub codec: String,
-    /// The memory budget.
+    /// The memory budget; with `--memory auto` what was found at the start.
     pub budget_bytes: u64,
+    /// How `--memory auto` found it and what became of it.
+    pub auto: Option<AutoReport>,
     /// The most that was granted at once.
     pub granted_peak_bytes: u64,
     /// The most that was allocated at once.
@@ -161,6 +164,9 @@ impl fmt::Display for ShuffleReport {
             self.tasks
         )?;
         writeln!(f, "budget            {}", size(self.budget_bytes))?;
+        if let Some(auto) = &self.auto {
+            write!(f, "{auto}")?;
+        }
         writeln!(f, "granted peak      {}", size(self.granted_peak_bytes))?;
         writeln!(f, "live peak         {}", size(self.live_peak_bytes))?;
         writeln!(

@@ -10,7 +10,8 @@ use bywash::{
     ShuffleWriter, SpillDirs, Store, TaskMemory, WriteProgress, minimum_budget,
 };
 
-use crate::args::ShuffleArgs;
+use crate::args::{Memory, ShuffleArgs};
+use crate::auto_memory::AutoMemory;
 use crate::failure::{At, Failure, Result};
 use crate::input::{Input, Piece};
 use crate::job::{self, Job, JobMap};
@@ -24,6 +25,7 @@ use crate::watch::Watch;
 
 /// Runs the command.
 pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
+    args.memory.check_reserve(args.reserve)?;
     let input = Input::open(&args.inputs)?;
     let by = input.columns(&args.by)?;
     let spec =
@@ -31,21 +33,23 @@ pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
             .with_codec(args.codec);
     let tasks = usize::try_from(args.tasks).unwrap_or(usize::MAX);
     let batch_rows = input.batch_rows();
+    job::refuse_used(&args.out)?;
+    let spill = SpillPlan::new(args)?;
+    let needed = minimum_budget(&spec, tasks + usize::from(spill.is_charged))?;
+    let (budget, auto) = budget(args, needed, tasks)?;
     let share = reader_share(&input, tasks, batch_rows);
     if share > OVERHEAD_BYTES {
         report::warn(&format!(
             "warning: the Parquet readers may take up to {} beside the budget of {} (bounded by the \
              largest row group in the footers); smaller row groups or fewer --tasks make it less",
             human_size(share),
-            human_size(args.memory)
+            human_size(budget)
         ));
     }
 
-    job::refuse_used(&args.out)?;
     std::fs::create_dir_all(&args.out).at(&args.out)?;
-    let ledger = MemoryLedger::new(args.memory);
-    let spill = SpillPlan::new(args)?;
-    let memories = admit(&ledger, &spec, tasks, usize::from(spill.is_charged))?;
+    let ledger = MemoryLedger::new(budget);
+    let memories = admit(&ledger, &spec, tasks, needed)?;
     let run = Run {
         input: &input,
         spec: &spec,
@@ -54,6 +58,8 @@ pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
         out: open_output_dir(&args.out)?,
         attempt: AttemptId(u64::from(std::process::id())),
         watch: Watch::default(),
+        ledger: &ledger,
+        auto: auto.as_ref(),
     };
     let pieces = input.deal(tasks);
     let started = Instant::now();
@@ -70,7 +76,8 @@ pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
         partitions: args.partitions,
         tasks: args.tasks,
         codec: args.codec.to_string(),
-        budget_bytes: args.memory,
+        budget_bytes: budget,
+        auto: auto.as_ref().map(AutoMemory::report),
         granted_peak_bytes: ledger.peak_granted(),
         live_peak_bytes: ledger.peak_live(),
         reader_share_bytes: share,
@@ -87,14 +94,24 @@ pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
     report::print(&report, args.json)
 }
 
-/// Admits the tasks together, or says what they need so that `more` can be admitted later.
+/// The budget, and what keeps it true if it was found.
+fn budget(args: &ShuffleArgs, needed: u64, tasks: usize) -> Result<(u64, Option<AutoMemory>)> {
+    match args.memory {
+        Memory::Size(bytes) => Ok((bytes, None)),
+        Memory::Auto => {
+            let auto = AutoMemory::find(args.reserve.unwrap_or(0), needed, tasks)?;
+            Ok((auto.capacity(), Some(auto)))
+        }
+    }
+}
+
+/// Admits the tasks together, or says what they need, with what is admitted later.
 fn admit(
     ledger: &MemoryLedger,
     spec: &ShuffleSpec,
     tasks: usize,
-    more: usize,
+    needed: u64,
 ) -> Result<Vec<TaskMemory>> {
-    let needed = minimum_budget(spec, tasks + more)?;
     if ledger.capacity() < needed {
         let kib = needed.div_ceil(1024);
         return Err(Failure::new(format!(
@@ -122,6 +139,8 @@ struct Run<'a> {
     out: Arc<OutputDir>,
     attempt: AttemptId,
     watch: Watch,
+    ledger: &'a MemoryLedger,
+    auto: Option<&'a AutoMemory>,
 }
 
 /// What one task leaves for the report.
@@ -184,6 +203,9 @@ impl Run<'_> {
             }
             let batch = batch?;
             writer.write(&batch)?;
+            if let Some(auto) = self.auto {
+                auto.poll(self.ledger);
+            }
             self.watch.advance(batch.num_rows());
         }
         // It outlives the writer, so that the time of the commit is counted too.
@@ -243,4 +265,4 @@ fn sum_partitions(done: &[TaskDone]) -> Vec<u64> {
 }
 
 /// What the program may take beside the budget.
-const OVERHEAD_BYTES: u64 = 64 << 20;
+pub(crate) const OVERHEAD_BYTES: u64 = 64 << 20;

@@ -193,8 +193,9 @@ fn claims(
     declared: &Declared,
     live: u64,
 ) -> Claims {
-    // A group that holds every process of the node says nothing about ours.
-    let own = own.filter(|_| !seen.group_is_node);
+    // In a group that holds others' processes, what is held is no sign that what was declared for
+    // ours is in use.
+    let own = own.filter(|_| !seen.group_is_shared);
     // Memory that was taken and never touched is live and not held: ours is no more than what this
     // process has resident, and what may lie on tmpfs.
     let shmem = own.map_or(seen.node.shmem, |own| own.shmem);

@@ -40,8 +40,11 @@ pub struct Observation<'a> {
     pub process: Option<ProcessMemory>,
     /// Time lost for want of memory, where the kernel says.
     pub stall: Option<StallReport>,
-    /// Whether the first group holds every process of the node and so says nothing about us.
-    pub(crate) group_is_node: bool,
+    /// Whether the first group is one that holds others' processes, too: every one of the node, or
+    /// those of a group above ours that is all we can see. Then it says little about us.
+    pub(crate) group_is_shared: bool,
+    /// Whether the groups are others than those of the observation before.
+    pub(crate) moved: bool,
 }
 
 /// A [`Stall`] and whose it is.
@@ -76,7 +79,7 @@ impl Container {
             machine: Machine::new(&dir),
             mountinfo: dir.source(c"proc/self/mountinfo"),
             node_stall: dir.source(c"proc/pressure/memory"),
-            membership: Membership::read(&cgroup)?,
+            membership: Membership::default(),
             groups: None,
             group_stall: None,
             cgroup,
@@ -91,8 +94,8 @@ impl Container {
     /// # Errors
     /// As [`Container::find`]. What was read before the error is kept, so a later call may succeed.
     pub fn observe(&mut self) -> Result<Observation<'_>> {
-        if !self.membership.is_current(&self.cgroup)? {
-            self.membership = Membership::read(&self.cgroup)?;
+        let moved = !self.membership.is_current(&self.cgroup)?;
+        if moved {
             self.find_groups()?;
         }
         if let Some(groups) = &mut self.groups {
@@ -103,7 +106,8 @@ impl Container {
             node: self.machine.node()?,
             process: self.machine.process()?,
             stall: self.stall()?,
-            group_is_node: self.groups.as_ref().is_some_and(Groups::is_root),
+            group_is_shared: self.groups.as_ref().is_some_and(Groups::is_shared),
+            moved,
         })
     }
 
@@ -118,9 +122,13 @@ impl Container {
         self.groups.as_ref().is_some_and(Groups::is_own)
     }
 
+    /// All or nothing: what is kept after an error is that of one membership, so that the next
+    /// observation tries again and never takes the old groups for the new.
     fn find_groups(&mut self) -> Result<()> {
-        self.groups = Groups::find(&self.root, &self.mountinfo, &self.membership)?;
-        self.group_stall = stall_source(&self.root, &self.mountinfo, &self.membership)?;
+        let membership = Membership::read(&self.cgroup)?;
+        let groups = Groups::find(&self.root, &self.mountinfo, &membership)?;
+        let group_stall = stall_source(&self.root, &self.mountinfo, &membership)?;
+        (self.membership, self.groups, self.group_stall) = (membership, groups, group_stall);
         Ok(())
     }
 

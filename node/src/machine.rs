@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bywash_core::Result;
 
-use crate::source::{Dir, Source};
+use crate::source::{Dir, LongLine, Source};
 use crate::text::kibibytes;
 
 /// The node's memory in bytes, from /proc/meminfo.
@@ -75,7 +75,8 @@ impl Machine {
     /// `Corrupt` if a figure is odd; `Io`.
     pub(crate) fn process(&self) -> Result<Option<ProcessMemory>> {
         let (mut anon, mut shmem) = (None, None);
-        self.status.lines(|line| {
+        // The line of a user in very many groups is long.
+        self.status.lines_with(LongLine::Skipped, |line| {
             anon = kibibytes(line, b"RssAnon")?.or(anon);
             shmem = kibibytes(line, b"RssShmem")?.or(shmem);
             Ok(())

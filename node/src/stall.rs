@@ -1,9 +1,10 @@
 //! Time lost for want of memory (PSI), from a `memory.pressure` file.
 //!
-//! Kernels without PSI, or with it switched off, have no such file or refuse to read it: then there
-//! is no figure, and that is no error.
+//! Kernels without PSI, or with it switched off, have no such file or refuse to read it, and some
+//! containers may not look: then there is no figure, and that is no error.
 
 use bywash_core::Result;
+use rustix::io::Errno;
 
 use crate::source::Source;
 use crate::text::{Odd, hundredths, number};
@@ -22,7 +23,7 @@ pub struct Stall {
 }
 
 impl Stall {
-    /// `None` if the file is not there.
+    /// `None` if the file is not there or not for us to read.
     pub(crate) fn read(source: &Source) -> Result<Option<Self>> {
         let mut stall = Self::default();
         let mut some = false;
@@ -37,12 +38,18 @@ impl Stall {
                 _ => return Err(Odd("a pressure file has a line that is not some or full")),
             }
             Ok(())
-        })?;
+        });
         match there {
-            true if !some => Err(source.lacks("a pressure file has no line for some")),
-            there => Ok(there.then_some(stall)),
+            Ok(true) if !some => Err(source.lacks("a pressure file has no line for some")),
+            Ok(there) => Ok(there.then_some(stall)),
+            Err(error) if error.os_error().is_some_and(is_forbidden) => Ok(None),
+            Err(error) => Err(error),
         }
     }
+}
+
+fn is_forbidden(errno: i32) -> bool {
+    [Errno::ACCESS, Errno::PERM].iter().any(|e| e.raw_os_error() == errno)
 }
 
 fn figures<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<(u64, u64), Odd> {

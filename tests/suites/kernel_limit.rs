@@ -3,11 +3,7 @@
 //! The stages of `bywash demo` run one by one, so that only the shuffle is limited. The scale factor
 //! is 2 in a release build and less in a slow one; `BYWASH_SCALE_FACTOR` overrides it and
 //! `BYWASH_PROGRAM` names the program (else it is built).
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test prints its figures and fails by panicking"
-)]
+#![expect(clippy::print_stdout, reason = "a test prints its figures")]
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
 //! A finish into a sink sends, partition by partition, the very bytes that a finish into a directory
 //! writes; when the sink fails, so does the finish, and nothing is left.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -26,6 +26,7 @@ use crate::spill_dirs;
 
 /// Runs the command.
 pub(crate) fn run(args: &DemoArgs) -> Result<()> {
+    args.memory.check_reserve(args.reserve)?;
     let store: Arc<dyn Store> = Arc::new(FsStore::new());
     let parent = match &args.dir {
         Some(dir) => dir.clone(),
@@ -54,6 +55,9 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     shuffle.option("--by", KEY);
     shuffle.option("--partitions", args.partitions.to_string());
     shuffle.option("--memory", args.memory.to_string());
+    if let Some(reserve) = args.reserve {
+        shuffle.option("--reserve", reserve.to_string());
+    }
     shuffle.option("--codec", args.codec.to_string());
     shuffle.option("--tasks", args.tasks.to_string());
     shuffle.option("--spill-dir", &spills);

@@ -28,6 +28,34 @@ fn prints_a_report_for_people() {
 }
 
 #[test]
+fn finds_a_budget_and_says_how() {
+    let shared = ["demo", "--scale-factor", "0.01", "--memory", "auto", "--reserve", "1m"];
+    let found = report(&shared);
+    assert_eq!(found["verified"], true, "{found}");
+    let (shuffle, auto) = (&found["shuffle"], &found["shuffle"]["auto"]);
+    assert_eq!(auto["reserve_bytes"], 1 << 20, "{auto}");
+    assert_eq!(auto["found"]["bytes"], shuffle["budget_bytes"], "{auto}");
+    let figure = |key: &str| auto["found"][key].as_u64().unwrap();
+    let rest = ["others_bytes", "untouched_bytes", "margin_bytes"].map(figure).iter().sum::<u64>();
+    assert_eq!(figure("limit_bytes") - rest, figure("bytes"), "{auto}");
+    assert!(figure("margin_bytes") >= 64 << 20, "{auto}");
+    assert!(auto["polls"].as_u64().unwrap() > 0, "{auto}");
+    let text = succeed(&shared);
+    for line in ["  found  ", "held by others", "  followed  "] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
+
+#[test]
+fn a_reserve_without_a_budget_to_find_is_refused_at_once() {
+    let arguments = ["demo", "--scale-factor", "100", "--memory", "64MiB", "--reserve", "1g"];
+    assert!(fail(&arguments).contains("--reserve goes with --memory auto"));
+    let arguments = ["shuffle", "x.parquet", "--by", "x", "--partitions", "1", "--out", "x"];
+    let error = fail(&[&arguments[..], &["--memory", "64MiB", "--reserve", "1g"]].concat());
+    assert!(error.contains("--reserve goes with --memory auto"), "{error}");
+}
+
+#[test]
 fn kept_files_can_be_verified_again_and_differences_are_found() {
     let dir = on_disk();
     let arguments =

@@ -28,9 +28,10 @@ pub struct GroupMemory {
     pub usage: u64,
     /// Anonymous memory (v2 `anon`, v1 `rss`).
     pub anon: u64,
-    /// Shared memory and files on tmpfs: memory that looks like page cache and cannot be dropped.
+    /// Shared memory, files on tmpfs and ramfs, locked pages of files: memory that looks like page
+    /// cache and cannot be dropped.
     pub shmem: u64,
-    /// Page cache of files on disk, shmem not included.
+    /// Page cache that can be dropped, `shmem` not included.
     pub file: u64,
     /// The part of the page cache that is dropped first.
     pub inactive_file: u64,
@@ -52,6 +53,34 @@ impl GroupMemory {
     pub const fn unreclaimable(&self) -> u64 {
         let kernel = self.kernel.saturating_sub(self.kernel_reclaimable);
         self.anon.saturating_add(self.shmem).saturating_add(kernel)
+    }
+}
+
+/// Page cache, as the kernel lists it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Cache {
+    /// All of it, shmem included.
+    pub(super) all: u64,
+    /// Shared memory and files on tmpfs, where the kernel says.
+    pub(super) shmem: Option<u64>,
+    /// On the lists of files that can be dropped.
+    pub(super) inactive_file: u64,
+    pub(super) active_file: u64,
+    /// On the list of what cannot be, anonymous pages included.
+    pub(super) unevictable: u64,
+}
+
+impl Cache {
+    /// The part of it that cannot be dropped.
+    pub(super) fn pinned(&self) -> u64 {
+        let listed = self.inactive_file.saturating_add(self.active_file);
+        let unlisted = self.all.saturating_sub(listed);
+        // Before Linux 4.4 shmem is not told: it is the cache that is on no list of files.
+        let Some(shmem) = self.shmem else { return unlisted };
+        // On ramfs, or locked: on no list of files and not shmem. Both figures bound it, so that
+        // neither locked anonymous memory nor pages on their way between lists are taken for it.
+        let locked = unlisted.saturating_sub(shmem).min(self.unevictable);
+        shmem.saturating_add(locked).min(self.all)
     }
 }
 
@@ -175,9 +204,10 @@ impl Groups {
         self.is_own
     }
 
-    /// Whether the first holds every process of the node (a v2 root has no figures anyway).
-    pub(crate) const fn is_root(&self) -> bool {
-        self.is_root
+    /// Whether the first holds processes that are not of our group: it is one above ours, or the v1
+    /// root, which holds all of the node (a v2 root has no figures anyway).
+    pub(crate) const fn is_shared(&self) -> bool {
+        self.is_root || !self.is_own
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bywash_core::Result;
 
+use super::group::Cache;
 use super::{Group, GroupEvents, GroupMemory, NO_LIMIT_FROM};
 use crate::source::{Dir, Source};
 use crate::text::{keyed, number};
@@ -81,13 +82,16 @@ impl V1Files {
             return Err(self.stat.lacks("memory.stat has no rss or no cache"));
         };
         found.anon = anon;
-        found.inactive_file = pick(total.inactive_file, own.inactive_file).unwrap_or(0);
-        let active_file = pick(total.active_file, own.active_file).unwrap_or(0);
-        // Before Linux 4.4 shmem is not told: it is the cache that is on no list of files.
-        let listed = found.inactive_file.saturating_add(active_file);
-        let shmem = pick(total.shmem, own.shmem);
-        found.shmem = shmem.unwrap_or_else(|| cache.saturating_sub(listed));
-        found.file = cache.saturating_sub(found.shmem);
+        let cache = Cache {
+            all: cache,
+            shmem: pick(total.shmem, own.shmem),
+            inactive_file: pick(total.inactive_file, own.inactive_file).unwrap_or(0),
+            active_file: pick(total.active_file, own.active_file).unwrap_or(0),
+            unevictable: pick(total.unevictable, own.unevictable).unwrap_or(0),
+        };
+        found.inactive_file = cache.inactive_file;
+        found.shmem = cache.pinned();
+        found.file = cache.all.saturating_sub(found.shmem);
         group.memory = Some(found);
         // Says the limit of groups above, too, that a bind mount or a namespace hides.
         let above = stat.above.filter(|limit| *limit < NO_LIMIT_FROM);
@@ -120,16 +124,18 @@ struct Fields {
     shmem: Option<u64>,
     inactive_file: Option<u64>,
     active_file: Option<u64>,
+    unevictable: Option<u64>,
 }
 
 impl Fields {
-    const fn each(&mut self) -> [(&'static [u8], &mut Option<u64>); 5] {
+    const fn each(&mut self) -> [(&'static [u8], &mut Option<u64>); 6] {
         [
             (b"cache", &mut self.cache),
             (b"rss", &mut self.rss),
             (b"shmem", &mut self.shmem),
             (b"inactive_file", &mut self.inactive_file),
             (b"active_file", &mut self.active_file),
+            (b"unevictable", &mut self.unevictable),
         ]
     }
 }

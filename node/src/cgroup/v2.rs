@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bywash_core::Result;
 
+use super::group::Cache;
 use super::{Group, GroupEvents, GroupMemory};
 use crate::source::{Dir, Source};
 use crate::text::{keyed, number, number_or_max};
@@ -50,27 +51,38 @@ impl V2Files {
             return Ok(None);
         };
         let mut found = GroupMemory { usage, peak: self.peak.value(number)?, ..Default::default() };
-        let (mut anon, mut cache, mut kernel) = (None, None, None);
+        let (mut anon, mut all, mut kernel) = (None, None, None);
+        let mut cache = Cache { shmem: Some(0), ..Default::default() };
         let (mut parts, mut sock) = (0u64, 0);
         self.stat.lines(|line| {
             anon = keyed(line, b"anon")?.or(anon);
-            cache = keyed(line, b"file")?.or(cache);
+            all = keyed(line, b"file")?.or(all);
             kernel = keyed(line, b"kernel")?.or(kernel);
             for part in [&b"kernel_stack"[..], b"pagetables", b"percpu", b"slab"] {
                 parts = parts.saturating_add(keyed(line, part)?.unwrap_or(0));
             }
             sock = keyed(line, b"sock")?.unwrap_or(sock);
-            found.shmem = keyed(line, b"shmem")?.unwrap_or(found.shmem);
-            found.inactive_file = keyed(line, b"inactive_file")?.unwrap_or(found.inactive_file);
+            cache.shmem = keyed(line, b"shmem")?.or(cache.shmem);
+            let listed = [
+                (&b"inactive_file"[..], &mut cache.inactive_file),
+                (b"active_file", &mut cache.active_file),
+                (b"unevictable", &mut cache.unevictable),
+            ];
+            for (key, place) in listed {
+                *place = keyed(line, key)?.unwrap_or(*place);
+            }
             let reclaimable = keyed(line, b"slab_reclaimable")?;
             found.kernel_reclaimable = reclaimable.unwrap_or(found.kernel_reclaimable);
             Ok(())
         })?;
-        let Some((anon, cache)) = anon.zip(cache) else {
+        let Some((anon, all)) = anon.zip(all) else {
             return Err(self.stat.lacks("memory.stat has no anon or no file"));
         };
         found.anon = anon;
-        found.file = cache.saturating_sub(found.shmem);
+        cache.all = all;
+        found.inactive_file = cache.inactive_file;
+        found.shmem = cache.pinned();
+        found.file = all.saturating_sub(found.shmem);
         // `kernel` is there since Linux 5.18; it does not include socket buffers.
         found.kernel = kernel.unwrap_or(parts).saturating_add(sock);
         Ok(Some(found))

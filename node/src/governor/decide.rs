@@ -3,6 +3,7 @@
 //! Down at once, up slowly. The capacity is never above the ceiling; it grows when the ceiling was
 //! above it by a band for a whole holding time, by one step, and no higher than the lowest ceiling
 //! of that time: a load that comes and goes faster than the holding time leaves it at the trough.
+//! The host's own ceiling does not move and needs no band: up to it the capacity may grow.
 //!
 //! Alarms cut it further by an eighth, once per settling time, and stop growth for a calming time: a
 //! kill for memory; the limit met with less than the margin of page cache left (met with more it is
@@ -70,6 +71,13 @@ pub enum Cause {
     Floor,
 }
 
+impl State {
+    /// The same, for counters that begin anew.
+    pub(super) fn with_other_counters(self) -> Self {
+        Self { seen: None, ..self }
+    }
+}
+
 /// What a poll decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Decision {
@@ -98,12 +106,12 @@ pub(super) fn decide(
             cut_at = Some(now);
         }
     } else if let Some(window) = state.window {
-        let lowest = window.lowest.min(ceiling);
+        let lowest = window.lowest.min(signals.ceiling);
         let calm = cut_at.is_none_or(|at| waited(at) >= options.calm);
-        let roomy = lowest >= capacity.saturating_add(options.band);
-        if roomy && calm && waited(window.since) >= options.hold {
+        if is_roomy(options, lowest, capacity) && calm && waited(window.since) >= options.hold {
             let step = options.step.max(capacity / STEP);
-            (next, cause) = (capacity.saturating_add(step).min(lowest), Cause::Regrown);
+            (next, cause) = (capacity.saturating_add(step), Cause::Regrown);
+            next = next.min(lowest).min(options.ceiling);
         }
     }
     if ceiling < next {
@@ -117,16 +125,21 @@ pub(super) fn decide(
             std::cmp::Ordering::Greater => cause,
         };
     }
-    let roomy = alarm.is_none() && ceiling >= next.saturating_add(options.band);
+    let roomy = alarm.is_none() && is_roomy(options, signals.ceiling, next);
     let window = roomy.then(|| match state.window {
         Some(Window { since, lowest }) if next == capacity => {
-            Window { since, lowest: lowest.min(ceiling) }
+            Window { since, lowest: lowest.min(signals.ceiling) }
         }
-        _ => Window { since: now, lowest: ceiling },
+        _ => Window { since: now, lowest: signals.ceiling },
     });
     let seen = Some(Seen { ooms: signals.ooms, limit_hits: signals.limit_hits });
     let state = State { window, cut_at, seen };
     Decision { capacity: next, cause, below_floor: ceiling < options.floor, state }
+}
+
+/// Whether the signals allow a band more than `capacity`, and the host more at all.
+fn is_roomy(options: &GovernorOptions, ceiling: u64, capacity: u64) -> bool {
+    ceiling >= capacity.saturating_add(options.band) && options.ceiling > capacity
 }
 
 /// The most serious alarm. What happened before the first poll is no news.

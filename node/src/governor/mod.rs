@@ -26,8 +26,8 @@ pub struct GovernorOptions {
     pub floor: u64,
     /// The capacity never goes above this. Default: no bound but what is observed.
     pub ceiling: u64,
-    /// The capacity grows only while the tightest signal allows this much more. Default 32 MiB, at
-    /// least 1.
+    /// The capacity grows only while the tightest signal observed allows this much more. Default
+    /// 32 MiB, at least 1.
     pub band: u64,
     /// For how long it must, before each step. Default 10 s.
     pub hold: Duration,
@@ -147,7 +147,9 @@ impl Governor {
         if self.options.ceiling < explanation.ceiling {
             explanation.bound_by_host(self.options.ceiling);
         }
-        let decision = decide(&self.options, old_capacity, &signals, self.state, now);
+        // What happened in another group, before we came, is no news.
+        let state = if seen.moved { self.state.with_other_counters() } else { self.state };
+        let decision = decide(&self.options, old_capacity, &signals, state, now);
         self.state = decision.state;
         let over = ledger.set_capacity(decision.capacity);
         let freed = if over > 0 { ledger.reclaim(over) } else { 0 };

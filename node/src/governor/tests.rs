@@ -10,7 +10,7 @@ use super::{Cause, Governor, GovernorOptions};
 
 const OPTIONS: GovernorOptions = GovernorOptions {
     floor: 50,
-    ceiling: 5000,
+    ceiling: 1500,
     band: 20,
     hold: Duration::from_secs(10),
     step: 30,
@@ -33,7 +33,7 @@ struct Past {
 
 /// The rules as the module says them, from the whole history.
 fn naive(past: &[Past], before: Option<&Signals>, capacity: u64, seen: &Signals, now: u64) -> Past {
-    let ceiling = seen.ceiling.min(OPTIONS.ceiling);
+    let ceiling = seen.ceiling;
     let alarmed = before.is_some_and(|before| {
         seen.ooms > before.ooms
             || (seen.limit_hits > before.limit_hits && seen.slack < seen.margin)
@@ -43,7 +43,10 @@ fn naive(past: &[Past], before: Option<&Signals>, capacity: u64, seen: &Signals,
     let cut = alarmed && last_cut.is_none_or(|at| now - at >= OPTIONS.settle.as_secs());
     let mut next = if cut { capacity - capacity / 8 } else { capacity };
     let roomy = |poll: &&Past| {
-        !poll.alarmed && poll.capacity == capacity && poll.ceiling >= capacity + OPTIONS.band
+        !poll.alarmed
+            && poll.capacity == capacity
+            && poll.ceiling >= capacity + OPTIONS.band
+            && capacity < OPTIONS.ceiling
     };
     let window: Vec<&Past> = past.iter().rev().take_while(roomy).collect();
     if let Some(first) = window.last() {
@@ -56,7 +59,7 @@ fn naive(past: &[Past], before: Option<&Signals>, capacity: u64, seen: &Signals,
             next = lowest.min(capacity + OPTIONS.step.max(capacity / 8));
         }
     }
-    let capacity = next.min(ceiling).max(OPTIONS.floor);
+    let capacity = next.min(ceiling).clamp(OPTIONS.floor, OPTIONS.ceiling);
     Past { now, ceiling, alarmed, cut, capacity }
 }
 
@@ -129,7 +132,7 @@ proptest! {
     }
 
     /// Whatever came before: under a constant load the capacity only rises, to within the band of
-    /// the ceiling, and then stays.
+    /// what was observed or to what the host allows, and then stays.
     #[test]
     fn a_constant_load_does_not_make_it_swing(polls in polls(), ceiling in 0..3000u64) {
         let (_, mut state, mut capacity) = run(&polls, 2000);
@@ -148,6 +151,9 @@ proptest! {
         }
         prop_assert!(settled > 100, "still moving");
         prop_assert!(capacity <= bound && capacity + OPTIONS.band >= bound);
+        if ceiling >= bound + OPTIONS.band {
+            prop_assert_eq!(capacity, bound);
+        }
     }
 
     /// A better machine never gets less.
@@ -203,6 +209,24 @@ fn a_limit_met_by_writing_files_is_no_alarm() {
     assert_eq!((decisions[1].cause, decisions[1].capacity), (Cause::LimitMet, 875));
 }
 
+/// With the default band, which is wider than all that was cut.
+#[test]
+fn a_small_capacity_comes_back_to_what_the_host_allows() {
+    let most = 24 << 20;
+    let options = GovernorOptions { ceiling: most, ..GovernorOptions::default() };
+    let calm = Signals { ceiling: 1 << 30, slack: 1 << 30, margin: 1 << 20, ..CALM };
+    let (mut state, mut capacity) = (State::default(), most);
+    let mut poll = |seen: &Signals, now| {
+        let decision = decide(&options, capacity, seen, state, Duration::from_secs(now));
+        (state, capacity) = (decision.state, decision.capacity);
+        capacity
+    };
+    poll(&calm, 0);
+    assert_eq!(poll(&Signals { ooms: 1, ..calm }, 1), most - most / 8);
+    let calm = Signals { ooms: 1, ..calm };
+    assert_eq!((2..80).map(|now| poll(&calm, now)).max(), Some(most));
+}
+
 /// A ledger that is numbers.
 struct Fake {
     capacity: Cell<u64>,
@@ -227,6 +251,39 @@ impl super::Governed for Fake {
         self.granted.set(self.granted.get() - bytes / 2);
         bytes / 2
     }
+}
+
+/// What another group met before we were moved there is no alarm; what it meets then is.
+#[test]
+fn the_counters_of_another_group_are_no_alarm() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("proc/meminfo", "MemTotal: 10000000 kB\nMemAvailable: 9000000 kB\n");
+    write("proc/self/mountinfo", "35 23 0:29 / /groups rw - cgroup2 cgroup2 rw\n");
+    let group = |name: &str, kills: u64| {
+        write(&format!("groups/{name}/memory.max"), "1000000000\n");
+        write(&format!("groups/{name}/memory.current"), "1000\n");
+        write(&format!("groups/{name}/memory.stat"), "anon 1000\nfile 0\n");
+        write(&format!("groups/{name}/memory.events"), &format!("oom_kill {kills}\n"));
+    };
+    group("a", 0);
+    group("b", 7);
+    write("proc/self/cgroup", "0::/a\n");
+    let container = crate::Container::find(dir.path()).unwrap();
+    let options = GovernorOptions { ceiling: 1000, ..GovernorOptions::default() };
+    let declared = crate::Declared::default();
+    let mut governor = Governor::new(container, declared, options).unwrap();
+    let ledger = Fake { capacity: Cell::new(1000), granted: Cell::new(0) };
+    let mut cause = |now| governor.govern(Duration::from_secs(now), &ledger).unwrap().cause;
+    assert_eq!(cause(0), Cause::Steady);
+    write("proc/self/cgroup", "0::/b\n");
+    assert_eq!(cause(10), Cause::Steady);
+    group("b", 8);
+    assert_eq!(cause(20), Cause::OutOfMemory);
 }
 
 #[test]

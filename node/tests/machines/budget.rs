@@ -83,6 +83,14 @@ fn on_v1_counts_kernel_memory_and_not_the_node_as_ours() {
 }
 
 #[test]
+fn of_a_group_above_ours_takes_neighbours_for_no_use_of_what_is_declared() {
+    // Ours is hidden; what the one above it holds (200 anon, 10 kernel) is 90 ours and neighbours'.
+    let (capacity, signal, _) = budget(&Machine::new("v2-hidden"), declared(150, 16));
+    let held = 200 + 20 - 10;
+    assert_eq!((capacity, signal), (512 - held - (150 - 90) - 16, Signal::GroupLimit));
+}
+
+#[test]
 fn with_nothing_left_says_what_there_was_and_what_to_do() {
     let machine = Machine::new("v1-docker");
     let mut container = Container::find(machine.root()).unwrap();

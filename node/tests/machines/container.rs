@@ -190,6 +190,84 @@ fn a_process_moved_to_another_group_is_noticed() {
     assert_eq!(limits(&mut container), [None]);
 }
 
+/// What could not be found of the new group is looked for again, and the old one's limits are not
+/// taken for the new one's meanwhile.
+#[test]
+fn a_process_moved_while_the_mounts_are_odd_is_not_taken_for_one_that_stayed() {
+    let (machine, mut container) = open("v2-climbing");
+    let mountinfo = machine.root().join("proc/self/mountinfo");
+    let mounts = std::fs::read(&mountinfo).unwrap();
+    machine.write("proc/self/cgroup", b"0::/..\n");
+    machine.write("proc/self/mountinfo", b"odd\n");
+    for _ in 0..2 {
+        let error = container.observe().unwrap_err();
+        assert!(error.to_string().contains("mountinfo"), "{error}");
+    }
+    machine.write("proc/self/mountinfo", &mounts);
+    assert_eq!(limits(&mut container), [Some(1024)]);
+}
+
+/// Files on ramfs and locked pages are on no list of files: no pressure drops them.
+#[test]
+fn page_cache_that_cannot_be_dropped_counts() {
+    for (name, stat, prefix) in [
+        ("v2-unlimited", "sys/fs/cgroup/system.slice/etl.service/memory.stat", ""),
+        ("v1-docker", "sys/fs/cgroup/memory/memory.stat", "total_"),
+    ] {
+        let (machine, mut container) = open(name);
+        let before = *container.observe().unwrap().own_memory().unwrap().1;
+        let text = std::fs::read_to_string(machine.root().join(stat)).unwrap();
+        let key = if prefix.is_empty() { "file" } else { "total_cache" };
+        let unevictable = format!("{prefix}unevictable");
+        // On the list of what cannot be dropped there is anonymous memory, too.
+        let ramfs = text.lines().map(|line| match line.split_once(' ').unwrap() {
+            (name, bytes) if name == key => {
+                format!("{name} {}\n", bytes.parse::<u64>().unwrap() + 40 * MIB)
+            }
+            (name, _) if name == unevictable => format!("{name} {}\n", 60 * MIB),
+            _ => format!("{line}\n"),
+        });
+        machine.write(stat, ramfs.collect::<String>().as_bytes());
+        let after = *container.observe().unwrap().own_memory().unwrap().1;
+        let counted = after.unreclaimable() - before.unreclaimable();
+        assert_eq!((counted, after.file), (40 * MIB, before.file), "{name}");
+        // Locked anonymous memory alone is counted as that.
+        let locked =
+            text.replace(&format!("{unevictable} 0\n"), &format!("{unevictable} {}\n", 60 * MIB));
+        machine.write(stat, locked.as_bytes());
+        assert_eq!(*container.observe().unwrap().own_memory().unwrap().1, before, "{name}");
+    }
+}
+
+/// The list of groups of a user can be longer than any line we keep.
+#[test]
+fn a_user_in_thousands_of_groups() {
+    let (machine, mut container) = open("v2-unlimited");
+    let status = machine.root().join("proc/self/status");
+    let before = container.observe().unwrap().process.unwrap();
+    let text = std::fs::read_to_string(status).unwrap();
+    let groups = "100000 ".repeat(5000);
+    machine.write("proc/self/status", format!("Groups:\t{groups}\n{text}").as_bytes());
+    assert_eq!(container.observe().unwrap().process, Some(before));
+}
+
+/// Some containers may not look at pressure. The file here is one that nobody may read.
+#[test]
+fn pressure_that_may_not_be_read_is_no_figure() {
+    let write_only = "/proc/sys/vm/compact_memory";
+    let error = std::fs::read(write_only).unwrap_err();
+    assert!(
+        matches!(error.kind(), std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::NotFound),
+        "{error}"
+    );
+    let (machine, mut container) = open("none");
+    let pressure = machine.root().join("proc/pressure");
+    std::fs::create_dir_all(&pressure).unwrap();
+    drop(std::fs::remove_file(pressure.join("memory")));
+    std::os::unix::fs::symlink(write_only, pressure.join("memory")).unwrap();
+    assert_eq!(container.observe().unwrap().stall, None);
+}
+
 /// Whatever stands in any file: an answer or an error that names the file, never a panic.
 #[test]
 fn odd_contents_are_errors_that_name_the_file() {
