@@ -76,7 +76,7 @@ fn shuffle(lender: &Arc<Lender>, seed: u64, waits: bool, rounds: u64) -> Outcome
                     tasks.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
                 ended.store(true, Ordering::Relaxed);
                 reclaims.join().unwrap();
-                joined.into_iter().for_each(|joined| joined.unwrap());
+                joined.into_iter().collect::<Result<(), _>>().unwrap();
             });
         },
     );
@@ -242,9 +242,9 @@ fn an_error_of_the_host_ends_the_write_that_asked() {
         let stopping = Arc::new(AtomicBool::new(false));
         let lender = Lender::new(1, 0, {
             let stopping = Arc::clone(&stopping);
-            move |_, _| match stopping.load(Ordering::SeqCst) {
-                true => Loan::Fail(Error::new(kind, MESSAGE)),
-                false => Loan::All,
+            move |_, _| {
+                let stops = stopping.load(Ordering::SeqCst);
+                if stops { Loan::Fail(Error::new(kind, MESSAGE)) } else { Loan::All }
             }
         });
         let ledger = lent(&lender, 0);
