@@ -22,9 +22,12 @@ pub enum Loan {
     Fail(Error),
 }
 
+/// What a host does when it is asked.
+type Mood = Box<dyn Fn(u64, &mut Rng) -> Loan + Send + Sync>;
+
 /// A host. Its mood sees what is asked for and a stream of random numbers, and may take its time.
 pub struct Lender {
-    mood: Box<dyn Fn(u64, &mut Rng) -> Loan + Send + Sync>,
+    mood: Mood,
     /// Of 100 calls so many take something back, on the same thread, before they answer.
     reclaim_percent: u64,
     books: Mutex<Books>,
@@ -191,13 +194,10 @@ impl MemoryParent for Lender {
     fn release(&self, bytes: u64) {
         self.change(|books| {
             books.released += 1;
-            match books.lent.checked_sub(bytes) {
-                Some(lent) => books.lent = lent,
-                None => {
-                    let lent = std::mem::take(&mut books.lent);
-                    books.wrong.push(format!("{bytes} given back of {lent} lent"));
-                }
+            if bytes > books.lent {
+                books.wrong.push(format!("{bytes} given back of {} lent", books.lent));
             }
+            books.lent = books.lent.saturating_sub(bytes);
         });
         self.reclaim_sometimes();
     }

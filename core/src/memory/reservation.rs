@@ -40,6 +40,16 @@ impl Reservation {
         Ok(())
     }
 
+    /// As [`Reservation::try_grow`], but asks the task's other consumers to spill; does not wait.
+    ///
+    /// # Errors
+    /// As [`Consumer::reserve_now`].
+    pub fn grow_now(&mut self, bytes: u64) -> Result<()> {
+        let (_, more) = self.consumer.reserve_now(bytes)?.into_parts();
+        self.granted += more;
+        Ok(())
+    }
+
     /// Gives back `bytes` of those that are not live, or all of these if they are fewer.
     pub fn shrink(&mut self, bytes: u64) {
         let bytes = bytes.min(self.granted - self.live);

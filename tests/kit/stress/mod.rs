@@ -54,7 +54,7 @@ pub fn ledger(
         let length = PHASE.min(time);
         let describe = || format!("seed {seed:#x}, phase {phase}\n{}", ledger.explain());
         watchdog::within(PHASE_MAX, describe, || {
-            one_phase(&ledger, &counts, Rng::labelled(seed, &[phase]), length)
+            one_phase(&ledger, &counts, Rng::labelled(seed, &[phase]).bits(), length)
         })
         .map_err(|wrong| format!("seed {seed:#x}, phase {phase}: {wrong}\n{}", ledger.explain()))?;
         phase += 1;
@@ -67,10 +67,9 @@ pub fn ledger(
 fn one_phase(
     ledger: &MemoryLedger,
     counts: &Counts,
-    rng: Rng,
+    seed: u64,
     length: Duration,
 ) -> Result<(), String> {
-    let seed = rng.clone().bits();
     ledger.set_capacity(CAPACITY);
     let stage =
         Stage { ledger, counts, stop: AtomicBool::new(false), calls: weather::Calls::new() };
@@ -89,7 +88,10 @@ fn one_phase(
         let weather = [
             scope.spawn(move || weather::capacity(stage, seed, ended)),
             scope.spawn(move || weather::reclaims(stage, seed, ended)),
-            scope.spawn(move || weather::cancels(stage, seed, ended)),
+            scope.spawn(move || {
+                weather::cancels(stage, seed, ended);
+                Ok(())
+            }),
         ];
         scope.spawn(move || {
             // The only clock of a phase: its tasks end their round when time is up.

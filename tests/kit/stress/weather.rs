@@ -94,7 +94,7 @@ pub(super) fn reclaims(stage: &Stage<'_>, seed: u64, ended: &AtomicBool) -> Resu
 }
 
 /// Cancels waits and admissions.
-pub(super) fn cancels(stage: &Stage<'_>, seed: u64, ended: &AtomicBool) -> Result<(), String> {
+pub(super) fn cancels(stage: &Stage<'_>, seed: u64, ended: &AtomicBool) {
     let mut rng = Rng::labelled(seed, &[TASKS as u64 + 2]);
     while !ended.load(Ordering::Relaxed) {
         let call = stage.calls.of(rng.index(TASKS));
@@ -111,7 +111,6 @@ pub(super) fn cancels(stage: &Stage<'_>, seed: u64, ended: &AtomicBool) -> Resul
             pause();
         }
     }
-    Ok(())
 }
 
 /// Drops what was handed out, in another order and much later, but never keeps it when nothing

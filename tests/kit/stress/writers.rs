@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bywash::{Codec, MemoryLedger, minimum_budget, waiting_ledger};
+use bywash::{Codec, MemoryLedger, SpillCause, minimum_budget, waiting_ledger};
 
 use super::PATIENCE;
 use crate::case::{IdShape, Input, ShuffleCase, admit};
@@ -70,7 +70,8 @@ pub fn writers(
     if now.peak_granted > capacity || now.peak_live > now.peak_granted {
         return Err(format!("more than there is: {now:?}"));
     }
-    if now.waits == 0 || now.reclaimed == 0 {
+    // Few chunks lie idle here: most reclaims find a writer busy, which answers at its next step.
+    if now.waits == 0 || now.spills[SpillCause::Reclaim as usize] == 0 {
         return Err(format!("nobody waited or nothing was reclaimed: {now:?}"));
     }
     report(format!("{now:?}"));

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use bywash::{Codec, Error, ErrorKind, LedgerOptions, MemoryLedger, waiting_ledger};
+use bywash::{
+    AttemptId, Codec, Error, ErrorKind, LedgerOptions, MapId, MemoryLedger, ShuffleWriter,
+    waiting_ledger,
+};
 use bywash_tests::case::{IdShape, Input, ShuffleCase, admit};
 use bywash_tests::hoard::Hoard;
 use bywash_tests::lender::{Lender, Loan};
@@ -73,7 +76,7 @@ fn shuffle(lender: &Arc<Lender>, seed: u64, waits: bool, rounds: u64) -> Outcome
                     tasks.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
                 ended.store(true, Ordering::Relaxed);
                 reclaims.join().unwrap();
-                joined.into_iter().for_each(|joined| joined.unwrap());
+                joined.into_iter().collect::<Result<(), _>>().unwrap();
             });
         },
     );
@@ -230,4 +233,38 @@ fn a_host_reclaims_from_within_release_while_tasks_end() {
     lender.settle();
     drop(ledger);
     lender.check_settled().unwrap();
+}
+
+/// The writer had taken the host's word for want of memory, spilled, and gone on.
+#[test]
+fn an_error_of_the_host_ends_the_write_that_asked() {
+    for kind in [ErrorKind::Cancelled, ErrorKind::Unavailable] {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let lender = Lender::new(1, 0, {
+            let stopping = Arc::clone(&stopping);
+            move |_, _| {
+                let stops = stopping.load(Ordering::SeqCst);
+                if stops { Loan::Fail(Error::new(kind, MESSAGE)) } else { Loan::All }
+            }
+        });
+        let ledger = lent(&lender, 0);
+        let case = ShuffleCase::simple(run_seed(), vec![200_000; 3], IdShape::Uniform);
+        let (input, dirs) = (case.input(), case.dirs());
+        let task = admit(&ledger, 0).unwrap();
+        let (map, attempt) = (MapId(1), AttemptId(0));
+        let mut writer =
+            ShuffleWriter::new(&input.spec, &task, &dirs.spill, &dirs.out, map, attempt).unwrap();
+        stopping.store(true, Ordering::SeqCst);
+        let mut batches = input.batches.iter().zip(&input.ids);
+        let refused = batches.find_map(|(batch, ids)| writer.write_with_ids(batch, ids).err());
+        let error = refused.unwrap();
+        assert_eq!((error.kind(), error.message()), (kind, MESSAGE));
+        assert!(writer.finish().is_err());
+        drop(task);
+        assert_eq!((ledger.granted(), ledger.live(), lender.lent()), (0, 0, 0));
+        assert!(dirs.spill_files().is_empty() && dirs.out_files().is_empty());
+        lender.settle();
+        drop(ledger);
+        lender.check_settled().unwrap();
+    }
 }

@@ -4,7 +4,8 @@
 //! *share*, capacity/N, and can always reach its *minimum*: what is promised to others is never
 //! granted away. A request that does not fit is refused, or, if the caller has patience and the
 //! task holds less than half its share, queued under a [`WaitToken`] in order of arrival; what the
-//! queued ask for is set aside from those who come later, so nobody starves. Whenever something
+//! queued ask for is set aside from those who come later, so nobody starves; but an admission's claim
+//! does not bind tasks that may wait themselves, since it waits for tasks to end. Whenever something
 //! changes, a queued request is answered as a new one would be. (Spark's `ExecutionMemoryPool`
 //! grants in part and wakes everybody; the shares are the same.)
 //!
@@ -15,7 +16,7 @@ mod queue;
 mod task_slot;
 
 use crate::{Error, ErrorKind, Figure, Result};
-use queue::{Claim, Queue};
+use queue::{Claim, Claims, Queue};
 use task_slot::TaskSlot;
 
 pub use queue::{WaitStatus, WaitToken};
@@ -130,7 +131,7 @@ impl LedgerState {
     /// others wait for what is left. With patience that is an error only if it can never fit.
     pub fn admit(&mut self, count: u32, minimum: u64, patience: Patience) -> Result<Admission> {
         let alone = self.capacity / u64::from(count.max(1));
-        match self.check_admission(count, minimum, self.queue.claimed()) {
+        match self.check_admission(count, minimum, self.queue.claims().all()) {
             Ok(()) => Ok(Admission::Admitted(self.add_tasks(count, minimum))),
             Err(error) if patience == Patience::Never || minimum > alone => Err(error),
             Err(_) => Ok(Admission::Wait(self.queue.push(Claim::Admission { count, minimum }))),
@@ -200,7 +201,7 @@ impl LedgerState {
 
     /// Asks for `bytes` on behalf of `task`. Allocates nothing unless it queues.
     pub fn acquire(&mut self, task: TaskId, bytes: u64, patience: Patience) -> Acquire {
-        match self.decide(task, bytes, self.queue.claimed()) {
+        match self.decide(task, bytes, self.queue.claims()) {
             Decision::Grant => {
                 let holding = self.holding;
                 let answer = self.grant(task, bytes);
@@ -409,12 +410,12 @@ enum Decision {
 }
 
 impl LedgerState {
-    /// What becomes of a request when those before it have a claim on `claimed` bytes.
-    fn decide(&self, task: TaskId, bytes: u64, claimed: u64) -> Decision {
+    /// What becomes of a request when those before it have `claims`.
+    fn decide(&self, task: TaskId, bytes: u64, claims: Claims) -> Decision {
         let Some(slot) = self.slot(task).filter(|slot| !slot.ended) else {
             return Decision::Refuse;
         };
-        if bytes <= self.room(slot, claimed) {
+        if bytes <= self.room(slot, claims) {
             return Decision::Grant;
         }
         let share = self.share_of(slot);
@@ -423,10 +424,14 @@ impl LedgerState {
     }
 
     /// What `slot` could be granted now.
-    fn room(&self, slot: &TaskSlot, claimed: u64) -> u64 {
+    fn room(&self, slot: &TaskSlot, claims: Claims) -> u64 {
         let others = self.committed - slot.committed();
-        let free = self.capacity.saturating_sub(others).min(self.share_of(slot).max(slot.minimum));
-        let unclaimed = free.saturating_sub(slot.granted).saturating_sub(claimed);
+        let share = self.share_of(slot);
+        // An admission waits for tasks to end: one that may wait itself must not wait for it.
+        let may_wait = slot.granted < share / 2;
+        let claimed = if may_wait { claims.requests } else { claims.all() };
+        let free = self.capacity.saturating_sub(others).saturating_sub(claimed);
+        let unclaimed = free.min(share.max(slot.minimum)).saturating_sub(slot.granted);
         // Nobody's claim comes before a promise.
         let promised = slot.minimum.saturating_sub(slot.granted);
         unclaimed.max(promised).min(self.capacity.saturating_sub(self.granted))
@@ -455,8 +460,8 @@ impl LedgerState {
     }
 
     fn shortfall(&self, task: TaskId, requested: u64) -> Shortfall {
-        let claimed = self.queue.claimed();
-        let available = self.slot(task).map_or(0, |slot| self.room(slot, claimed));
+        let claims = self.queue.claims();
+        let available = self.slot(task).map_or(0, |slot| self.room(slot, claims));
         Shortfall { requested, available, capacity: self.capacity }
     }
 
@@ -468,30 +473,30 @@ impl LedgerState {
     }
 
     fn serve_once(&mut self) -> bool {
-        let (mut claimed, mut answered) = (0u64, false);
+        let (mut claims, mut answered) = (Claims::default(), false);
         for place in 0..self.queue.len() {
             let Some(claim) = self.queue.unanswered(place) else {
                 continue;
             };
             let settled = match claim {
-                Claim::Request { task, bytes } => self.serve_request(place, task, bytes, claimed),
+                Claim::Request { task, bytes } => self.serve_request(place, task, bytes, claims),
                 // It admits itself: that allocates, and this may run where a spill gives back.
                 Claim::Admission { count, minimum } => {
-                    let fits = self.check_admission(count, minimum, claimed).is_ok();
+                    let fits = self.check_admission(count, minimum, claims.all()).is_ok();
                     self.queue.set_ready(place, fits)
                 }
             };
             answered |= settled;
             if self.queue.unanswered(place).is_some() {
-                claimed = claimed.saturating_add(claim.bytes());
+                claims.add(claim);
             }
         }
         answered
     }
 
     /// Whether the waiter has something to do that it had not before.
-    fn serve_request(&mut self, place: usize, task: TaskId, bytes: u64, claimed: u64) -> bool {
-        match self.decide(task, bytes, claimed) {
+    fn serve_request(&mut self, place: usize, task: TaskId, bytes: u64, claims: Claims) -> bool {
+        match self.decide(task, bytes, claims) {
             Decision::Grant => match self.grant(task, bytes) {
                 Acquire::Granted => self.queue.grant(place),
                 // It keeps its claim while it asks the host.

@@ -41,6 +41,27 @@ impl Claim {
     }
 }
 
+/// What is set aside for those who wait.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Claims {
+    pub(super) requests: u64,
+    pub(super) admissions: u64,
+}
+
+impl Claims {
+    pub(super) const fn add(&mut self, claim: Claim) {
+        let (sum, bytes) = match claim {
+            Claim::Request { bytes, .. } => (&mut self.requests, bytes),
+            Claim::Admission { .. } => (&mut self.admissions, claim.bytes()),
+        };
+        *sum = sum.saturating_add(bytes);
+    }
+
+    pub(super) const fn all(self) -> u64 {
+        self.requests.saturating_add(self.admissions)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Entry {
     token: WaitToken,
@@ -68,14 +89,20 @@ pub(super) struct Queue {
     token_next: u64,
     /// Entries without an answer, and the bytes they have a claim on.
     waiting: usize,
-    claimed: u64,
+    claims: Claims,
     /// Granted to entries whose askers have not looked yet.
     uncollected: u64,
 }
 
 impl Queue {
     pub(super) const fn new() -> Self {
-        Self { entries: Vec::new(), token_next: 0, waiting: 0, claimed: 0, uncollected: 0 }
+        Self {
+            entries: Vec::new(),
+            token_next: 0,
+            waiting: 0,
+            claims: Claims { requests: 0, admissions: 0 },
+            uncollected: 0,
+        }
     }
 
     pub(super) fn push(&mut self, claim: Claim) -> WaitToken {
@@ -135,8 +162,8 @@ impl Queue {
         self.waiting
     }
 
-    pub(super) const fn claimed(&self) -> u64 {
-        self.claimed
+    pub(super) const fn claims(&self) -> Claims {
+        self.claims
     }
 
     pub(super) fn unanswered(&self, place: usize) -> Option<Claim> {
@@ -178,8 +205,10 @@ impl Queue {
     }
 
     fn recount(&mut self) {
-        let waiting = self.entries.iter().filter(|entry| !entry.is_answered());
-        self.waiting = waiting.clone().count();
-        self.claimed = waiting.fold(0, |sum, entry| sum.saturating_add(entry.claim.bytes()));
+        (self.waiting, self.claims) = (0, Claims::default());
+        for entry in self.entries.iter().filter(|entry| !entry.is_answered()) {
+            self.waiting += 1;
+            self.claims.add(entry.claim);
+        }
     }
 }

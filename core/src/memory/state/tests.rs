@@ -203,3 +203,21 @@ fn a_loan_during_a_reclaim_is_not_taken_back_by_it() {
     state.release(task, 40);
     assert_eq!(state.idle(), 45);
 }
+
+/// A task waited behind an admission that waited for the end of that very task.
+#[test]
+fn a_task_does_not_wait_for_an_admission_that_waits_for_it() {
+    let mut state = LedgerState::new(100);
+    let first = admit_one(&mut state, 10);
+    // 60 are free, but no share of two tasks is 60.
+    let Ok(Admission::Wait(token)) = state.admit(1, 60, PATIENT) else {
+        unreachable!("it must wait")
+    };
+    assert_eq!(state.acquire(first, 55, PATIENT), Acquire::Granted);
+    // Above half its share it does not wait, and may not take what the admission waits for.
+    assert!(matches!(state.acquire(first, 10, PATIENT), Acquire::Refused(_)));
+    state.end(first);
+    assert_eq!(state.poll_admission(token).0, WaitStatus::Waiting);
+    state.release(first, 55);
+    assert_eq!(state.poll_admission(token).0, WaitStatus::Granted);
+}
