@@ -97,7 +97,8 @@ impl Limited {
     fn run(&self, more: &[&str]) -> cgroup::Limited {
         let (out, spill) = (self.out(), self.root.path().join("spill"));
         let shuffle = ["shuffle", "--by", "l_orderkey", "--partitions", "200", "--tasks", "2"];
-        let memory = ["--memory", "auto", "--json", "--spill-dir", text(&spill), "--out", text(&out)];
+        let memory =
+            ["--memory", "auto", "--json", "--spill-dir", text(&spill), "--out", text(&out)];
         let arguments = [&shuffle[..], &memory, more, &self.inputs()].concat();
         cgroup::run_limited(LIMIT, &self.program, &arguments, &[]).unwrap()
     }

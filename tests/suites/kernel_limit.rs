@@ -3,7 +3,11 @@
 //! The stages of `bywash demo` run one by one, so that only the shuffle is limited. The scale factor
 //! is 2 in a release build and less in a slow one; `BYWASH_SCALE_FACTOR` overrides it and
 //! `BYWASH_PROGRAM` names the program (else it is built).
-#![expect(clippy::print_stdout, reason = "a test prints its figures")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test prints its figures and fails by panicking"
+)]
 
 use std::path::Path;
 

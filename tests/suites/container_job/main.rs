@@ -27,7 +27,7 @@ use bywash::{
     Partitioning, ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store, minimum_budget,
 };
 use bywash_tests::seed::Rng;
-use bywash_tests::{cgroup, child, skipped};
+use bywash_tests::{cgroup, child, dirs, skipped};
 
 const MIB: u64 = 1 << 20;
 /// Of the job and what is beside it; beside a JVM there is room for its own needs.
@@ -97,7 +97,7 @@ fn ends_polled_or_not(name: &str, what: What) {
 
 /// One job in a group of its own; `None` if there can be none.
 fn job(name: &str, what: What, polled: &str) -> Option<cgroup::Limited> {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let dir = dirs::on_disk();
     if let Err(why) = prepared(what, dir.path()) {
         skipped(name, &why);
         return None;
