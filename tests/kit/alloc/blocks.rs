@@ -56,6 +56,16 @@ pub(super) fn remove_containing(address: usize) -> Option<Range<usize>> {
     remove(start).map(|size| start..start + size)
 }
 
+/// Writes to every page of the table.
+pub(super) fn touch() {
+    for shard in &TABLE {
+        let _locked = lock(&shard.lock);
+        for slot in &shard.slots {
+            slot.size.swap(slot.size.load(Relaxed), Relaxed);
+        }
+    }
+}
+
 struct Slot {
     address: AtomicUsize,
     size: AtomicUsize,

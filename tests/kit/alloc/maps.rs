@@ -45,6 +45,14 @@ pub(super) fn remove_containing(address: usize) -> Option<Range<usize>> {
     })
 }
 
+/// Writes to every page of the list.
+pub(super) fn touch() {
+    let _locked = lock(&LOCK);
+    for slot in &LIST {
+        slot.end.swap(slot.end.load(Relaxed), Relaxed);
+    }
+}
+
 /// `length` in whole pages.
 pub(super) const fn pages(length: usize) -> usize {
     // Rounding to the smallest page of our targets: on larger pages callers pass whole ones.
