@@ -78,7 +78,7 @@ impl Gate {
         let deadline = Instant::now() + patience;
         let mut state = self.lock();
         self.wanted.store(true, Ordering::Relaxed);
-        let stopped = Stopped { gate: self, freed: 0 };
+        let mut stopped = Stopped { gate: self, freed: 0 };
         while state.running > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -88,9 +88,9 @@ impl Gate {
             let woken = self.changed.wait_timeout(state, left);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let freed = state.freed;
+        stopped.freed = state.freed;
         drop(state);
-        Some(Stopped { freed, ..stopped })
+        Some(stopped)
     }
 
     fn wait_while_wanted<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
@@ -157,6 +157,8 @@ mod tests {
             }
             let stopped = TEST.stop(Duration::from_secs(60)).unwrap();
             assert_eq!(stopped.freed, 7);
+            assert_eq!(TEST.lock().running, 0);
+            assert!(TEST.wanted.load(Ordering::SeqCst));
             ended.store(true, Ordering::SeqCst);
             drop(stopped);
         });

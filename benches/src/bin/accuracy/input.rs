@@ -60,7 +60,11 @@ impl Input {
         };
         let types = types(shape);
         let fields = (0..).zip(&types).map(|(index, data_type): (usize, _)| {
-            Field::new(format!("{data_type}_{index}"), data_type.clone(), *data_type == DataType::Utf8)
+            Field::new(
+                format!("{data_type}_{index}"),
+                data_type.clone(),
+                *data_type == DataType::Utf8,
+            )
         });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let mut batches = Vec::new();
@@ -74,7 +78,8 @@ impl Input {
                 let huge = huge.filter(|_| label + 1 == types.len() as u64);
                 column(&mut rng, data_type, rows, longest(shape), huge)
             });
-            let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect()).map_err(fail)?;
+            let batch =
+                RecordBatch::try_new(Arc::clone(&schema), columns.collect()).map_err(fail)?;
             let mut of_rows = Vec::with_capacity(rows);
             row_hashes(&batch, |hash| of_rows.push(hash))?;
             bytes += batch.get_array_memory_size() as u64;
@@ -204,7 +209,9 @@ fn strings(
         let length = usize::try_from(rng.below(longest + 1)).unwrap_or(0);
         let start = rng.index(text.len() - length);
         match huge {
-            Some(huge) if row == rows / 2 => builder.append_value(text.repeat(huge / text.len() + 1)),
+            Some(huge) if row == rows / 2 => {
+                builder.append_value(text.repeat(huge / text.len() + 1))
+            }
             _ if rng.chance(10) => builder.append_null(),
             _ => builder.append_value(&text[start..start + length]),
         }

@@ -110,7 +110,8 @@ fn run(args: &Arguments) -> Result<()> {
     let work = tempfile::Builder::new().prefix("accuracy-").tempdir_in(parent).map_err(fail)?;
     let spill_dirs = open_spill_dirs(work.path())?;
     let jobs = make_jobs(args, work.path())?;
-    let minimum = jobs.iter().map(|job| minimum_budget(&job.spec, 1)).collect::<bywash::Result<Vec<_>>>();
+    let minimum =
+        jobs.iter().map(|job| minimum_budget(&job.spec, 1)).collect::<bywash::Result<Vec<_>>>();
     let minimum = minimum.map_err(fail)?.into_iter().max().unwrap_or(0);
     let ledger = MemoryLedger::new(args.memory);
     let tasks = ledger.admit(args.tasks, minimum).map_err(fail)?;
@@ -176,7 +177,9 @@ fn measure(
         let _ended = CountOnDrop(&ended);
         let mut progress = Vec::new();
         let result = loop {
-            let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) else { break Ok(progress) };
+            let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) else {
+                break Ok(progress);
+            };
             match job.run(&mut bench) {
                 Ok(more) => progress.push(more),
                 Err(error) => {

@@ -50,7 +50,11 @@ pub(crate) fn draw(path: &Path, budget: u64, samples: &[Sample], spills: &[Spill
     let stopped: Vec<&Sample> = samples.iter().filter(|sample| sample.stopped).collect();
     let series = [
         ("granted", GRANTED, slices(&running, end, |sample| mebibytes(sample.granted))),
-        ("counted by the allocator", COUNTED, slices(&stopped, end, |sample| mebibytes(sample.counted))),
+        (
+            "counted by the allocator",
+            COUNTED,
+            slices(&stopped, end, |sample| mebibytes(sample.counted)),
+        ),
         ("resident", RESIDENT, slices(&running, end, |sample| mebibytes(sample.resident))),
         ("budget", BUDGET, vec![(0.0, mebibytes(budget)), (end, mebibytes(budget))]),
     ];

@@ -108,7 +108,8 @@ impl Report {
     pub(crate) fn new(facts: Facts, samples: &[Sample], last: Sample, spills: &[Spill]) -> Self {
         let stopped = || samples.iter().filter(|sample| sample.stopped);
         let allowance = OVERHEAD_BYTES + facts.tasks as u64 * THREAD_BYTES;
-        let falls: Vec<Fall> = spills.iter().filter_map(|spill| Fall::of(spill, samples, spills)).collect();
+        let falls: Vec<Fall> =
+            spills.iter().filter_map(|spill| Fall::of(spill, samples, spills)).collect();
         let above = |sample: &Sample| signed(sample.resident) - signed(sample.granted);
         let most = |figure: fn(&Sample) -> u64| samples.iter().map(figure).max().unwrap_or(0);
         let disorders = stopped()
@@ -148,13 +149,13 @@ impl Report {
             - as_f64(ERROR_BYTES);
         let at_rest = last.granted + last.live;
         report.bounds = vec![
-            Bound::new("p99 of |live - counted| is at most 1 % of counted", "%", report.error.p99 * 100.0 - 1.0),
-            Bound::new("|live - counted| is at most 1 % of counted + 1 MiB", "bytes", error_excess),
             Bound::new(
-                "live <= granted <= budget",
-                "samples",
-                as_f64(report.disorders as u64),
+                "p99 of |live - counted| is at most 1 % of counted",
+                "%",
+                report.error.p99 * 100.0 - 1.0,
             ),
+            Bound::new("|live - counted| is at most 1 % of counted + 1 MiB", "bytes", error_excess),
+            Bound::new("live <= granted <= budget", "samples", as_f64(report.disorders as u64)),
             Bound::new(
                 "resident is at most granted + 16 MiB + 1 MiB per thread",
                 "bytes",
@@ -174,7 +175,10 @@ impl Report {
             Bound::new(
                 "so many stopped samples and spills are missing for a judgement",
                 "samples",
-                as_f64((SAMPLES_MIN.saturating_sub(report.stopped_samples) + usize::from(falls.is_empty())) as u64),
+                as_f64(
+                    (SAMPLES_MIN.saturating_sub(report.stopped_samples)
+                        + usize::from(falls.is_empty())) as u64,
+                ),
             ),
         ];
         report
