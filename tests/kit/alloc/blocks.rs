@@ -120,7 +120,7 @@ impl Drop for Locked {
 }
 
 const SHARD_BITS: u32 = 6;
-const SLOTS: usize = 1 << 11;
+const SLOTS: usize = 1 << 13;
 static TABLE: [Shard; 1 << SHARD_BITS] = [const {
     Shard {
         lock: AtomicBool::new(false),

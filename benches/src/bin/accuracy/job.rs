@@ -32,7 +32,7 @@ pub(crate) struct Job {
 pub(crate) struct Bench<'a> {
     pub(crate) task: &'a TaskMemory,
     pub(crate) spill_dirs: &'a Arc<SpillDirs>,
-    /// Bytes of batches a reader keeps, as a consumer behind it would.
+    /// Bytes of batches a reader keeps at most, as a consumer behind it would.
     pub(crate) kept_bytes: usize,
     /// Rows and digest of each partition; long enough for every job.
     pub(crate) expected: Vec<(u64, u64)>,
@@ -139,7 +139,7 @@ impl Job {
                     sum = digest(sum, hash);
                 })?;
                 kept_bytes += keep(&mut kept, batch);
-                while kept_bytes > bench.kept_bytes {
+                while kept_bytes > bench.kept_bytes || kept.len() > KEPT_MAX {
                     kept_bytes -= forget(&mut kept);
                 }
             }
@@ -172,6 +172,9 @@ fn forget(kept: &mut VecDeque<(RecordBatch, usize)>) -> usize {
         bytes
     })
 }
+
+/// Batches a reader keeps at most.
+const KEPT_MAX: usize = 128;
 
 /// One call into the library.
 fn call<T>(f: impl FnOnce() -> bywash::Result<T>) -> Result<T> {

@@ -41,6 +41,8 @@ pub(crate) struct Report {
     /// |live - counted| by counted.
     error: Percentiles,
     error_bytes_max: u64,
+    /// What was counted where the ratio was at its largest.
+    error_max_of_bytes: u64,
     counted_bytes_max: u64,
     /// Granted by counted, median.
     granted_by_counted_p50: f64,
@@ -121,6 +123,9 @@ impl Report {
             stopped_samples: stopped().count(),
             error: Percentiles::of(stopped().map(error_ratio).collect()),
             error_bytes_max: stopped().map(|s| s.live.abs_diff(s.counted)).max().unwrap_or(0),
+            error_max_of_bytes: stopped()
+                .max_by(|a, b| error_ratio(a).total_cmp(&error_ratio(b)))
+                .map_or(0, |sample| sample.counted),
             counted_bytes_max: most(|sample| sample.counted),
             granted_by_counted_p50: Percentiles::of(
                 stopped()
@@ -173,7 +178,7 @@ impl Report {
                 as_f64(last.resident) - as_f64(allowance),
             ),
             Bound::new(
-                "so many stopped samples and spills are missing for a judgement",
+                "there are stopped samples and spills enough to judge by",
                 "samples",
                 as_f64(
                     (SAMPLES_MIN.saturating_sub(report.stopped_samples)
@@ -290,12 +295,13 @@ impl fmt::Display for Report {
         let Percentiles { p50, p90, p99, max } = self.error;
         writeln!(
             f,
-            "|live - counted|    p50 {:.4} %, p90 {:.4} %, p99 {:.4} %, max {:.4} % of counted; at most {}",
+            "|live - counted|    p50 {:.4} %, p90 {:.4} %, p99 {:.4} % of counted; at most {}; max {:.4} % (of {})",
             percent(p50),
             percent(p90),
             percent(p99),
-            percent(max),
             human_size(self.error_bytes_max),
+            percent(max),
+            human_size(self.error_max_of_bytes),
         )?;
         writeln!(f, "granted / counted   p50 {:.4}", self.granted_by_counted_p50)?;
         writeln!(
