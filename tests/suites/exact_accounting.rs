@@ -217,6 +217,7 @@ fn compare(event: Event) {
     let event = Event {
         before: event.before.saturating_sub(base),
         after: event.after.saturating_sub(base),
+        ..event
     };
     let slack = i64::try_from(event.after / 100).unwrap();
     let others = (CALLS_AT_ONCE.load(Ordering::Relaxed) - 1) * alloc::largest_event();

@@ -279,7 +279,7 @@ impl BlockDecoder {
     }
 
     fn allocate(&self, bytes: usize, row_bytes: Option<u64>) -> Result<crate::memory::Block> {
-        let shells = shell_bytes(&self.layout);
+        let shells = shell_bytes(&self.layout, self.plan.len());
         crate::memory::Block::try_new(&self.consumer, bytes, shells).map_err(|error| {
             if error.kind() != ErrorKind::MemoryLimit {
                 return error;

@@ -1,14 +1,41 @@
 //! What Arrow allocates around buffers.
+//!
+//! Charged with the buffers themselves: a batch of many columns and few rows is mostly this.
 
-use crate::column::Layout;
+use arrow_array::types::Int64Type;
+use arrow_array::{
+    ArrayRef, BooleanArray, FixedSizeBinaryArray, LargeStringArray, NullArray, PrimitiveArray,
+    StringArray,
+};
+use arrow_schema::DataType;
 
-/// Bytes Arrow allocates at most for one array of one node, beside its buffers: the array behind its
-/// `Arc`, up to three `Arc<Bytes>` of buffers, the list of buffers while it is built.
-const ARRAY_BYTES: u64 = 640;
-/// Bytes of the batch itself: the list of columns is counted with them.
-const BATCH_BYTES: u64 = 160;
+use crate::column::{Layout, Physical};
+use crate::memory::BlockOwner;
 
-/// The upper bound that is charged for the shells of a batch of `layout`.
-pub fn shell_bytes(layout: &Layout) -> u64 {
-    BATCH_BYTES + layout.nodes().len() as u64 * ARRAY_BYTES
+/// The two counts in front of what an `Arc` holds.
+const ARC_BYTES: usize = 2 * size_of::<usize>();
+/// Arrow's private `Bytes` behind its `Arc`: address, length, and how to free it, itself an `Arc` of a
+/// trait object and a size.
+const BUFFER_BYTES: usize = ARC_BYTES + 5 * size_of::<usize>();
+
+/// What a batch of `layout` with so many buffers keeps allocated beside them: the arrays, the list of
+/// columns, the handles of the buffers and of the block they lie in.
+pub fn shell_bytes(layout: &Layout, buffers: usize) -> u64 {
+    let nodes = layout.nodes().iter().zip(layout.schema().fields());
+    let arrays = nodes.map(|(node, field)| {
+        let array = match node.physical {
+            Physical::Null => size_of::<NullArray>(),
+            Physical::Bool => size_of::<BooleanArray>(),
+            Physical::Fixed { .. } => match field.data_type() {
+                DataType::FixedSizeBinary(_) => size_of::<FixedSizeBinaryArray>(),
+                // Every primitive type has the same arrays.
+                _ => size_of::<PrimitiveArray<Int64Type>>(),
+            },
+            Physical::Variable { wide: false } => size_of::<StringArray>(),
+            Physical::Variable { wide: true } => size_of::<LargeStringArray>(),
+        };
+        size_of::<ArrayRef>() + ARC_BYTES + array
+    });
+    let block = ARC_BYTES + size_of::<BlockOwner>();
+    (block + arrays.sum::<usize>() + buffers * BUFFER_BYTES) as u64
 }

@@ -56,6 +56,16 @@ pub(super) fn remove_containing(address: usize) -> Option<Range<usize>> {
     remove(start).map(|size| start..start + size)
 }
 
+/// Writes to every page of the table.
+pub(super) fn touch() {
+    for shard in &TABLE {
+        let _locked = lock(&shard.lock);
+        for slot in &shard.slots {
+            slot.size.swap(slot.size.load(Relaxed), Relaxed);
+        }
+    }
+}
+
 struct Slot {
     address: AtomicUsize,
     size: AtomicUsize,
@@ -110,7 +120,7 @@ impl Drop for Locked {
 }
 
 const SHARD_BITS: u32 = 6;
-const SLOTS: usize = 1 << 11;
+const SLOTS: usize = 1 << 13;
 static TABLE: [Shard; 1 << SHARD_BITS] = [const {
     Shard {
         lock: AtomicBool::new(false),

@@ -16,7 +16,7 @@ pub(super) fn remove(start: usize, length: usize) -> usize {
     let _locked = lock(&LOCK);
     let end = start + length;
     let mut removed = 0;
-    for slot in &LIST {
+    for slot in &LIST[..USED.load(Relaxed)] {
         let (from, to) = slot.range();
         if from == to || to <= start || end <= from {
             continue;
@@ -36,13 +36,21 @@ pub(super) fn remove(start: usize, length: usize) -> usize {
 /// Forgets the mapping that holds `address`; returns where it is.
 pub(super) fn remove_containing(address: usize) -> Option<Range<usize>> {
     let _locked = lock(&LOCK);
-    LIST.iter().find_map(|slot| {
+    LIST[..USED.load(Relaxed)].iter().find_map(|slot| {
         let (from, to) = slot.range();
         (from..to).contains(&address).then(|| {
             slot.set(0, 0);
             from..to
         })
     })
+}
+
+/// Writes to every page of the list.
+pub(super) fn touch() {
+    let _locked = lock(&LOCK);
+    for slot in &LIST {
+        slot.end.swap(slot.end.load(Relaxed), Relaxed);
+    }
 }
 
 /// `length` in whole pages.
@@ -52,8 +60,11 @@ pub(super) const fn pages(length: usize) -> usize {
 }
 
 fn insert_locked(start: usize, length: usize) {
-    match LIST.iter().find(|slot| slot.range() == (0, 0)) {
-        Some(slot) => slot.set(start, start + length),
+    match LIST.iter().enumerate().find(|(_, slot)| slot.range() == (0, 0)) {
+        Some((place, slot)) => {
+            slot.set(start, start + length);
+            USED.fetch_max(place + 1, Relaxed);
+        }
         None => super::refuse::die(b"the list of tracked mappings is full\n"),
     }
 }
@@ -75,5 +86,7 @@ impl Slot {
 }
 
 static LOCK: AtomicBool = AtomicBool::new(false);
+/// Places of the list that were ever used.
+static USED: AtomicUsize = AtomicUsize::new(0);
 static LIST: [Slot; 4096] =
     [const { Slot { start: AtomicUsize::new(0), end: AtomicUsize::new(0) } }; 4096];

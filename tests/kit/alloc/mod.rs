@@ -28,6 +28,8 @@ pub struct Event {
     pub before: u64,
     /// Counted bytes after this call.
     pub after: u64,
+    /// Bytes this call gave back. A ledger that takes away after freeing still counts them as live.
+    pub freed: u64,
 }
 
 impl Event {
@@ -73,6 +75,12 @@ pub fn largest_event() -> u64 {
     LARGEST.load(Ordering::Relaxed)
 }
 
+/// Writes to every page of the tables, so that the harness's resident memory does not grow later.
+pub fn touch_tables() {
+    blocks::touch();
+    maps::touch();
+}
+
 /// Calls `hook` at every tracked event from now on; once in a process. The hook may allocate.
 pub fn set_hook(hook: fn(Event)) {
     assert!(HOOK.set(hook).is_ok(), "one hook in a process");
@@ -114,7 +122,7 @@ fn account(heap_plus: u64, heap_minus: u64, mapped_plus: u64, mapped_minus: u64)
     let before = COUNTED.fetch_add(change, Ordering::SeqCst);
     EVENTS.fetch_add(1, Ordering::Relaxed);
     LARGEST.fetch_max(plus.max(minus), Ordering::Relaxed);
-    PENDING.set(Event { before, after: before.wrapping_add(change) });
+    PENDING.set(Event { before, after: before.wrapping_add(change), freed: minus });
 }
 
 /// Calls the hook for the event just accounted, unless this is the hook's own.
@@ -148,7 +156,7 @@ impl Drop for Restore {
 thread_local! {
     static TRACKING: Cell<bool> = const { Cell::new(false) };
     static HOOKING: Cell<bool> = const { Cell::new(false) };
-    static PENDING: Cell<Event> = const { Cell::new(Event { before: 0, after: 0 }) };
+    static PENDING: Cell<Event> = const { Cell::new(Event { before: 0, after: 0, freed: 0 }) };
 }
 
 static COUNTED: AtomicU64 = AtomicU64::new(0);

@@ -1,0 +1,131 @@
+//! The run as a picture: memory over time with the budget above it, and below it the error.
+//!
+//! Samples are drawn as the least and the most of each slice of time, so that the picture stays small
+//! and no extreme is lost.
+
+use std::path::Path;
+
+use bywash_cli::report::as_f64;
+use plotters::prelude::*;
+
+use crate::failure::{Result, fail};
+use crate::report::error_ratio;
+use crate::sampler::Sample;
+use crate::spills::Spill;
+
+const WIDTH: u32 = 960;
+const HEIGHT: u32 = 600;
+const SLICES: usize = 420;
+
+const BUDGET: RGBColor = RGBColor(0xc6, 0x28, 0x28);
+const GRANTED: RGBColor = RGBColor(0x15, 0x65, 0xc0);
+const COUNTED: RGBColor = RGBColor(0x2e, 0x7d, 0x32);
+const RESIDENT: RGBColor = RGBColor(0xef, 0x6c, 0x00);
+const SPILL: RGBColor = RGBColor(0x75, 0x75, 0x75);
+
+/// Draws an SVG file.
+pub(crate) fn draw(path: &Path, budget: u64, samples: &[Sample], spills: &[Spill]) -> Result<()> {
+    let root = SVGBackend::new(path, (WIDTH, HEIGHT)).into_drawing_area();
+    root.fill(&WHITE).map_err(fail)?;
+    let (upper, lower) = root.split_vertically(HEIGHT * 7 / 10);
+    let end = samples.last().map_or(1.0, |sample| seconds(sample.at));
+
+    let top = mebibytes(budget) * 1.15;
+    let mut chart = ChartBuilder::on(&upper)
+        .caption("Memory of four kinds of shuffle, several at once, under one budget", FONT_TITLE)
+        .margin(10)
+        .x_label_area_size(20)
+        .y_label_area_size(60)
+        .build_cartesian_2d(0.0..end, 0.0..top)
+        .map_err(fail)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .y_desc("MiB")
+        .label_style(FONT)
+        .draw()
+        .map_err(fail)?;
+    let running: Vec<&Sample> = samples.iter().filter(|sample| !sample.stopped).collect();
+    let stopped: Vec<&Sample> = samples.iter().filter(|sample| sample.stopped).collect();
+    let series = [
+        ("granted", GRANTED, slices(&running, end, |sample| mebibytes(sample.granted))),
+        (
+            "counted by the allocator",
+            COUNTED,
+            slices(&stopped, end, |sample| mebibytes(sample.counted)),
+        ),
+        ("resident", RESIDENT, slices(&running, end, |sample| mebibytes(sample.resident))),
+        ("budget", BUDGET, vec![(0.0, mebibytes(budget)), (end, mebibytes(budget))]),
+    ];
+    for (name, color, points) in series {
+        let drawn = chart.draw_series(LineSeries::new(points, color)).map_err(fail)?;
+        drawn.label(name).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color));
+    }
+    let marks = spills.iter().map(|spill| {
+        let at = seconds(spill.begin);
+        PathElement::new([(at, 0.0), (at, top * 0.025)], SPILL)
+    });
+    let drawn = chart.draw_series(marks).map_err(fail)?;
+    drawn
+        .label("a spill begins")
+        .legend(|(x, y)| PathElement::new([(x + 9, y - 5), (x + 9, y + 5)], SPILL));
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::LowerRight)
+        .background_style(WHITE.mix(0.85))
+        .border_style(SPILL)
+        .label_font(FONT)
+        .draw()
+        .map_err(fail)?;
+
+    let errors = slices(&stopped, end, |sample| error_ratio(sample) * 100.0);
+    let top = errors.iter().fold(1.0, |top: f64, point| top.max(point.1)) * 1.1;
+    let mut chart = ChartBuilder::on(&lower)
+        .margin(10)
+        .x_label_area_size(36)
+        .y_label_area_size(60)
+        .build_cartesian_2d(0.0..end, 0.0..top)
+        .map_err(fail)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .y_labels(5)
+        .x_desc("seconds")
+        .y_desc("|live - counted|, %")
+        .label_style(FONT)
+        .draw()
+        .map_err(fail)?;
+    for (points, color) in [(errors, COUNTED), (vec![(0.0, 1.0), (end, 1.0)], BUDGET)] {
+        chart.draw_series(LineSeries::new(points, color)).map_err(fail)?;
+    }
+    root.present().map_err(fail)
+}
+
+/// The least and the most of each slice of time, in the order they came.
+fn slices(samples: &[&Sample], end: f64, value: impl Fn(&Sample) -> f64) -> Vec<(f64, f64)> {
+    let mut points = Vec::with_capacity(2 * SLICES);
+    let slice = |sample: &Sample| (seconds(sample.at) / end * as_f64(SLICES as u64)).floor();
+    for group in samples.chunk_by(|a, b| slice(a).to_bits() == slice(b).to_bits()) {
+        let values = group.iter().map(|sample| (seconds(sample.at), value(sample)));
+        let least = values.clone().min_by(|a, b| a.1.total_cmp(&b.1));
+        let most = values.max_by(|a, b| a.1.total_cmp(&b.1));
+        let mut both: Vec<_> = least.into_iter().chain(most).collect();
+        both.sort_by(|a, b| a.0.total_cmp(&b.0));
+        both.dedup();
+        points.extend(both);
+    }
+    points
+}
+
+fn seconds(microseconds: u64) -> f64 {
+    as_f64(microseconds) / 1e6
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    as_f64(bytes) / as_f64(1 << 20)
+}
+
+const FONT: (&str, u32) = ("sans-serif", 12);
+const FONT_TITLE: (&str, u32) = ("sans-serif", 15);
