@@ -2,8 +2,6 @@
 //! writes; when the sink fails, so does the finish, and nothing is left.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 
 use arrow_schema::DataType;
