@@ -1,8 +1,8 @@
 //! The kit of the cross-crate suites: generators, a naive oracle, a counting and refusing
 //! allocator, kernel memory limits, child processes and the one seed.
 //!
-//! Only [`blocks`], [`case`], [`dirs`], [`faults`], [`map_files`], [`mounts`] and [`storage`] use the code under
-//! test: they drive it.
+//! Only [`blocks`], [`case`], [`dirs`], [`faults`], [`map_files`], [`mounts`], [`storage`] and [`writers`]
+//! use the code under test: they drive it.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -28,6 +28,7 @@ pub mod search;
 pub mod seed;
 pub mod spark_hash;
 pub mod storage;
+pub mod writers;
 
 /// Prints why a test did not run, so that it cannot be taken for one that passed.
 pub fn skipped(test: &str, why: &str) {
