@@ -20,7 +20,7 @@
 //! # let spec = ShuffleSpec::new(schema.clone(), 16, Partitioning::Hash(vec![0]))?;
 //! # let ledger = MemoryLedger::new(8 << 20);
 //! # let task = ledger.admit(1, 0)?.remove(0);
-//! # let dir = tempfile::tempdir_in("target").or_else(|_| tempfile::tempdir())?;
+//! # let dir = tempfile::tempdir()?;
 //! # let store: Arc<dyn Store> = Arc::new(FsStore::new());
 //! # let spill_dirs =
 //! #     SpillDirs::open(store.clone(), &[dir.path().join("spill")], SpillOptions::default())?;
@@ -31,16 +31,16 @@
 //!
 //! let mut writer = ShuffleWriter::new(&spec, &task, &spill_dirs, &out, MapId(0), AttemptId(0))?;
 //! metrics.watch_writer(&writer);
-//! let keys = Int64Array::from_iter_values(0..1000);
+//! let keys = Int64Array::from_iter_values(0..100_000);
 //! writer.write(&RecordBatch::try_new(schema, vec![Arc::new(keys)])?)?;
 //! writer.spill()?;
 //! writer.finish()?;
 //!
 //! // Whenever somebody asks: sums go on after a writer has ended.
 //! let snapshot = metrics.snapshot();
-//! assert_eq!(snapshot.writers.progress.rows, 1000);
+//! assert_eq!(snapshot.writers.progress.rows, 100_000);
 //! let text = snapshot.prometheus();
-//! assert!(text.contains("\nbywash_write_rows_total 1000\n"));
+//! assert!(text.contains("\nbywash_write_rows_total 100000\n"));
 //! assert!(text.contains("\nbywash_spills_total{cause=\"request\"} 1\n"));
 //! # Ok(())
 //! # }
