@@ -1,8 +1,8 @@
-//! Writers of one integer column on plain directories, for suites about memory and figures.
+//! Writers of an integer and a text column on plain directories, for suites about memory and figures.
 
 use std::sync::Arc;
 
-use arrow_array::{Int64Array, RecordBatch};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use bywash::{
     AttemptId, FsStore, MapId, Partitioning, ShuffleSpec, ShuffleWriter, SpillOptions, Store,
@@ -11,7 +11,7 @@ use bywash::{
 
 use crate::dirs::Dirs;
 
-/// Directories to write to, and what is written: 64-bit integers in 7 partitions.
+/// Directories to write to, and what is written: integers and texts in 7 partitions.
 #[derive(Debug)]
 pub struct Writers {
     /// Where it goes.
@@ -28,7 +28,10 @@ impl Writers {
 
     /// On a store of one's own.
     pub fn on(store: Arc<dyn Store>) -> Self {
-        let schema = Arc::new(Schema::new(vec![Field::new("key", DataType::Int64, false)]));
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("key", DataType::Int64, false),
+            Field::new("text", DataType::Utf8, true),
+        ]));
         let spec = ShuffleSpec::new(schema, 7, Partitioning::Hash(vec![0])).expect("a spec");
         Self { dirs: Dirs::with_store(store, SpillOptions::default()), spec }
     }
@@ -47,10 +50,20 @@ impl Writers {
         ShuffleWriter::new(&self.spec, task, spill, out, MapId(map), AttemptId(0))
     }
 
-    /// So many rows.
+    /// So many rows without text.
     pub fn rows(&self, count: i64) -> RecordBatch {
-        let keys = Arc::new(Int64Array::from_iter_values(0..count));
-        RecordBatch::try_new(Arc::clone(self.spec.schema()), vec![keys]).expect("a batch")
+        let texts = (0..count).map(|_| None::<&str>).collect();
+        self.batch(Int64Array::from_iter_values(0..count), texts)
+    }
+
+    /// One row with a text of so many bytes.
+    pub fn long_row(&self, bytes: usize) -> RecordBatch {
+        self.batch(Int64Array::from(vec![1]), StringArray::from(vec!["x".repeat(bytes)]))
+    }
+
+    fn batch(&self, keys: Int64Array, texts: StringArray) -> RecordBatch {
+        let columns: Vec<ArrayRef> = vec![Arc::new(keys), Arc::new(texts)];
+        RecordBatch::try_new(Arc::clone(self.spec.schema()), columns).expect("a batch")
     }
 }
 

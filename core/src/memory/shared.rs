@@ -151,7 +151,7 @@ impl LedgerShared {
     /// Counts what the state machine has granted.
     pub(super) fn note_grant(&self, inner: &mut Inner, account: Account, bytes: u64) {
         let granted = self.granted.fetch_add(bytes, Ordering::AcqRel) + bytes;
-        inner.peak.add(account.name, bytes, granted, self.exported.load(Ordering::Relaxed));
+        inner.peak.add(account.name, bytes, granted);
         self.peak_granted.store(inner.peak.peak(), Ordering::Relaxed);
     }
 
