@@ -37,7 +37,7 @@ pub struct MetricFamily {
 type Sample = fn(&MetricsSnapshot, &mut Samples<'_>);
 
 /// Takes the values of a metric.
-type Samples<'a> = dyn FnMut(&[&str], MetricValue) + 'a;
+pub(super) type Samples<'a> = dyn FnMut(&[&str], MetricValue) + 'a;
 
 /// How a metric's values move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

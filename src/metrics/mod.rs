@@ -11,7 +11,7 @@
 //! # use arrow_schema::{DataType, Field, Schema};
 //! # use bywash::{
 //! #     AttemptId, FsStore, MapId, MemoryLedger, OutputDir, OutputOptions, Partitioning,
-//! #     ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store,
+//! #     ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store, default_spill_dirs,
 //! # };
 //! use bywash::Metrics;
 //!
@@ -23,7 +23,7 @@
 //! # let dir = tempfile::tempdir()?;
 //! # let store: Arc<dyn Store> = Arc::new(FsStore::new());
 //! # let spill_dirs =
-//! #     SpillDirs::open(store.clone(), &[dir.path().join("spill")], SpillOptions::default())?;
+//! #     SpillDirs::open(store.clone(), &default_spill_dirs(&store)?.dirs, SpillOptions::default())?;
 //! # let out = OutputDir::open(store, &dir.path().join("out"), OutputOptions::default())?;
 //! // One for the process, told of what there is to watch; it keeps none of it alive.
 //! let metrics = Metrics::new(&ledger);
@@ -46,6 +46,7 @@
 //! # }
 //! ```
 
+mod dirs;
 mod families;
 mod family;
 mod prometheus;
@@ -56,6 +57,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use bywash_core::memory::{LedgerSnapshot, MemoryLedger};
 use bywash_spill::{ShuffleWriter, SpillDirs, WriteSummary, WriteTotals};
 
+pub use dirs::{SpillDirFigures, SpillFigures};
 pub use families::{GROUPS, LABELS};
 pub use family::{MetricFamily, MetricGroup, MetricKind, MetricLabel, MetricUnit, MetricValue};
 
@@ -72,8 +74,8 @@ pub struct Metrics {
 pub struct MetricsSnapshot {
     /// The ledger's.
     pub ledger: LedgerSnapshot,
-    /// Bytes in spill files now.
-    pub spill_used: u64,
+    /// The spill directories'.
+    pub spill: SpillFigures,
     /// Sums over the writers.
     pub writers: WriteSummary,
 }
@@ -102,15 +104,14 @@ impl Metrics {
         self.writers.watch(writer);
     }
 
-    /// All figures now. Does no I/O and waits for no writer; allocates.
+    /// All figures now. Does no I/O and waits for no writer. Allocates.
     pub fn snapshot(&self) -> MetricsSnapshot {
         let watched = self.spill_dirs.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let spill_dirs = watched.iter().filter_map(Weak::upgrade);
-        MetricsSnapshot {
-            ledger: self.ledger.snapshot(),
-            spill_used: spill_dirs.map(|dirs| dirs.used_bytes()).sum(),
-            writers: self.writers.summary(),
+        let mut spill = SpillFigures::default();
+        for (index, spill_dirs) in watched.iter().filter_map(Weak::upgrade).enumerate() {
+            spill.add(&spill_dirs, index == 0);
         }
+        MetricsSnapshot { ledger: self.ledger.snapshot(), spill, writers: self.writers.summary() }
     }
 }
 

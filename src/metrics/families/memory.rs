@@ -1,19 +1,18 @@
 //! Metrics of the ledger's memory.
 
-use super::{MetricFamily, MetricValue};
-use MetricValue::{Count, Time, Unlimited};
+use super::{MetricFamily, MetricValue, limit};
+use MetricValue::{Count, Time};
 
 pub(super) const TITLE: &str = "Memory";
 pub(super) const ABOUT: &str = "What the ledger may grant, has granted and is asked for. At every \
     instant live <= granted, and granted <= capacity unless the capacity fell.";
 
-pub(super) static FAMILIES: [MetricFamily; 17] = [
+pub(super) static FAMILIES: [MetricFamily; 18] = [
     MetricFamily::gauge(
         "bywash_memory_capacity_bytes",
         "The most that may be granted at once; +Inf without a limit.",
-        |s, take| match s.ledger.capacity {
-            u64::MAX => take(&[], Unlimited),
-            capacity => take(&[], Count(capacity)),
+        |s, take| {
+            take(&[], limit(Some(s.ledger.capacity).filter(|capacity| *capacity != u64::MAX)));
         },
     ),
     MetricFamily::gauge("bywash_memory_granted_bytes", "Granted now.", |s, take| {
@@ -56,6 +55,13 @@ pub(super) static FAMILIES: [MetricFamily; 17] = [
         "bywash_memory_waiting_requests",
         "Requests and admissions that wait now.",
         |s, take| take(&[], Count(s.ledger.waiting)),
+    ),
+    MetricFamily::counter(
+        "bywash_memory_grants_total",
+        "Requests that were granted.",
+        |s, take| {
+            take(&[], Count(s.ledger.grants));
+        },
     ),
     MetricFamily::counter(
         "bywash_memory_refusals_total",

@@ -1,4 +1,4 @@
-//! Metrics of spills and of the directories they go to.
+//! Metrics of spills.
 
 use bywash_core::memory::SpillCause;
 
@@ -6,10 +6,9 @@ use super::{MetricFamily, MetricValue};
 use MetricValue::{Count, Time};
 
 pub(super) const TITLE: &str = "Spills";
-pub(super) const ABOUT: &str =
-    "Memory that was given back by writing it to disk, and what lies there.";
+pub(super) const ABOUT: &str = "Memory that was given back by writing it to disk.";
 
-pub(super) static FAMILIES: [MetricFamily; 6] = [
+pub(super) static FAMILIES: [MetricFamily; 5] = [
     MetricFamily::counter(
         "bywash_spills_total",
         "Spills by cause, failed ones included.",
@@ -40,7 +39,4 @@ pub(super) static FAMILIES: [MetricFamily; 6] = [
         "Time that spills took, summed over threads.",
         |s, take| take(&[], Time(s.ledger.spill_time)),
     ),
-    MetricFamily::gauge("bywash_spill_used_bytes", "In spill files now.", |s, take| {
-        take(&[], Count(s.spill_used));
-    }),
 ];

@@ -21,7 +21,7 @@ fn the_document_is_what_the_table_says() {
 }
 
 /// What operators ask, in Prometheus' language.
-const QUESTIONS: [(&str, &str); 8] = [
+const QUESTIONS: [(&str, &str); 10] = [
     (
         "How much of the budget is in use?",
         "bywash_memory_granted_bytes / bywash_memory_capacity_bytes",
@@ -43,6 +43,11 @@ const QUESTIONS: [(&str, &str); 8] = [
     (
         "Does the caller hold buffers for long?",
         "bywash_memory_exported_bytes / bywash_memory_granted_bytes",
+    ),
+    ("Is a spill disk full or failing?", "bywash_spill_dir_condition{kind!=\"usable\"} == 1"),
+    (
+        "How much of the spill quota is in use?",
+        "bywash_spill_used_bytes / bywash_spill_quota_bytes",
     ),
     ("Where does the time go?", "sum by (phase) (rate(bywash_write_seconds_total[5m]))"),
 ];

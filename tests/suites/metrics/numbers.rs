@@ -4,13 +4,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bywash::{MemoryLedger, Metrics, MetricsSnapshot};
+use bywash::{DirCondition, MemoryLedger, Metrics, MetricsSnapshot};
+use bywash_tests::writers::Writers;
 
 use crate::exposition::parse;
 
 /// A snapshot in which no two figures are equal.
 fn distinct() -> MetricsSnapshot {
-    let mut snapshot = Metrics::new(&MemoryLedger::new(1)).snapshot();
+    let writers = Writers::new();
+    let metrics = Metrics::new(&MemoryLedger::new(1));
+    metrics.watch_spill_dirs(&writers.dirs.spill);
+    let mut snapshot = metrics.snapshot();
     let ledger = &mut snapshot.ledger;
     ledger.capacity = 1001;
     ledger.granted = 1002;
@@ -34,7 +38,24 @@ fn distinct() -> MetricsSnapshot {
     ledger.spill_freed = 1023;
     ledger.spill_written = 1024;
     ledger.spill_time = Duration::from_millis(1_500);
-    snapshot.spill_used = 1026;
+    ledger.grants = 1025;
+    let spill = &mut snapshot.spill;
+    spill.used = 3001;
+    spill.quota = Some(3002);
+    spill.unused_dirs = 3003;
+    let dir = &mut spill.dirs[0];
+    dir.path = "/a \"quoted\" \\ path".to_owned();
+    dir.filesystem = "ext4".to_owned();
+    dir.condition = DirCondition::Full;
+    dir.used = 3004;
+    dir.quota = Some(3005);
+    dir.charged = 3006;
+    dir.open_files = 3007;
+    dir.files = 3008;
+    dir.written = 3009;
+    dir.read = 3010;
+    dir.refusals = 3011;
+    dir.failures = 3012;
     let writers = &mut snapshot.writers;
     writers.writers = 2001;
     writers.open = 2002;
@@ -66,6 +87,7 @@ fn every_number_is_the_snapshots() {
         memory_lent_bytes 1008
         memory_tasks 1009
         memory_waiting_requests 1010
+        memory_grants_total 1025
         memory_refusals_total 1011
         memory_waits_total 1012
         memory_wait_seconds_total 13.000000001
@@ -81,7 +103,22 @@ fn every_number_is_the_snapshots() {
         spill_freed_bytes_total 1023
         spill_written_bytes_total 1024
         spill_seconds_total 1.500000000
-        spill_used_bytes 1026
+        spill_used_bytes 3001
+        spill_quota_bytes 3002
+        spill_unused_dirs 3003
+        spill_dir_filesystem_info{DIR,kind=ext4} 1
+        spill_dir_condition{DIR,kind=usable} 0
+        spill_dir_condition{DIR,kind=full} 1
+        spill_dir_condition{DIR,kind=failing} 0
+        spill_dir_used_bytes{DIR} 3004
+        spill_dir_quota_bytes{DIR} 3005
+        spill_dir_charged_bytes{DIR} 3006
+        spill_dir_open_files{DIR} 3007
+        spill_dir_files_total{DIR} 3008
+        spill_dir_written_bytes_total{DIR} 3009
+        spill_dir_read_bytes_total{DIR} 3010
+        spill_dir_refusals_total{DIR} 3011
+        spill_dir_failures_total{DIR} 3012
         writers_total 2001
         writers_open 2002
         write_rows_total 2003
@@ -95,12 +132,16 @@ fn every_number_is_the_snapshots() {
         write_seconds_total{phase=output} 0.000011000
         write_seconds_total{phase=commit} 0.000000000
     ";
+    let dir = "dir=/a \"quoted\" \\ path";
     let expected: BTreeMap<String, String> = expected
         .lines()
-        .filter_map(|line| line.trim().split_once(' '))
+        .filter_map(|line| line.trim().rsplit_once(' '))
         .map(|(name, value)| {
             let version = format!("version={}", env!("CARGO_PKG_VERSION"));
-            (format!("bywash_{name}").replace("version", &version), value.to_owned())
+            (
+                format!("bywash_{name}").replace("version", &version).replace("DIR", dir),
+                value.to_owned(),
+            )
         })
         .collect();
     assert_eq!(read(&distinct().prometheus()), expected);
@@ -110,7 +151,12 @@ fn every_number_is_the_snapshots() {
 fn no_limit_is_infinity() {
     let mut snapshot = distinct();
     snapshot.ledger.capacity = MemoryLedger::unlimited().capacity();
-    assert_eq!(read(&snapshot.prometheus())["bywash_memory_capacity_bytes"], "+Inf");
+    snapshot.spill.quota = None;
+    snapshot.spill.dirs[0].quota = None;
+    let read = read(&snapshot.prometheus());
+    let infinite: Vec<&String> =
+        read.iter().filter(|(_, value)| *value == "+Inf").map(|(name, _)| name).collect();
+    assert_eq!(infinite.len(), 3, "{infinite:?}");
 }
 
 /// Values by name and labels.

@@ -1,7 +1,5 @@
 //! Sums over writers: they go on when writers end and keep none of them alive.
 
-use std::sync::Arc;
-
 use bywash::{MemoryLedger, Metrics};
 use bywash_tests::writers::Writers;
 
@@ -69,16 +67,4 @@ fn writers_are_summed_while_they_write() {
     });
     let summary = metrics.snapshot().writers;
     assert_eq!((summary.writers, summary.open, summary.progress.rows), (60, 0, 3_000));
-}
-
-#[test]
-fn spill_directories_are_not_kept_open() {
-    let writers = Writers::new();
-    let metrics = Metrics::new(&MemoryLedger::new(1));
-    let spill = Arc::clone(&writers.dirs.spill);
-    metrics.watch_spill_dirs(&spill);
-    metrics.watch_spill_dirs(&spill);
-    let before = Arc::strong_count(&spill);
-    assert_eq!(metrics.snapshot().spill_used, 0);
-    assert_eq!(Arc::strong_count(&spill), before);
 }
