@@ -6,14 +6,17 @@ use std::thread;
 use std::time::Instant;
 
 use bywash::{
-    AttemptId, FsStore, MapId, MemoryLedger, OutputDir, OutputOptions, Partitioning, ShuffleSpec,
-    ShuffleWriter, SpillDirs, Store, TaskMemory, WriteProgress, minimum_budget,
+    AttemptId, FsStore, LedgerOptions, MapId, MemoryLedger, Metrics, OutputDir, OutputOptions,
+    Partitioning, ShuffleSpec, ShuffleWriter, SpillDirs, Store, SystemClock, TaskMemory,
+    WriteProgress, minimum_budget,
 };
 
 use crate::args::ShuffleArgs;
+use crate::explain::ExplainReport;
 use crate::failure::{At, Failure, Result};
 use crate::input::{Input, Piece};
 use crate::job::{self, Job, JobMap};
+use crate::metrics_file::MetricsFile;
 use crate::process::ResidentPeak;
 use crate::reader_share::reader_share;
 use crate::report::{self, Histogram, ShuffleReport, SpillDirUse};
@@ -43,7 +46,11 @@ pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
 
     job::refuse_used(&args.out)?;
     std::fs::create_dir_all(&args.out).at(&args.out)?;
-    let ledger = MemoryLedger::new(args.memory);
+    let metrics_file = args.metrics.as_deref().map(MetricsFile::new).transpose()?;
+    let ledger = MemoryLedger::with_options(LedgerOptions {
+        clock: Some(Arc::new(SystemClock::start())),
+        ..LedgerOptions::new(args.memory)
+    });
     let spill = SpillPlan::new(args)?;
     let memories = admit(&ledger, &spec, tasks, usize::from(spill.is_charged))?;
     let run = Run {
@@ -54,11 +61,21 @@ pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
         out: open_output_dir(&args.out)?,
         attempt: AttemptId(u64::from(std::process::id())),
         watch: Watch::default(),
+        metrics: Metrics::new(&ledger),
     };
+    run.metrics.watch_spill_dirs(&run.spill);
     let pieces = input.deal(tasks);
     let started = Instant::now();
-    let done = run.watch.run("shuffling", input.rows(), || run.all(&memories, pieces.clone()))?;
+    let done = run.watch.run("shuffling", input.rows(), || run.all(&memories, pieces.clone()));
     let seconds = started.elapsed().as_secs_f64();
+    // Also, and above all, when the shuffle failed.
+    let explain = args.explain.then(|| ExplainReport::of(&ledger.explain()));
+    if let Some(explain) = explain.as_ref().filter(|_| !args.json || done.is_err()) {
+        explain.print();
+    }
+    let written = metrics_file.map_or(Ok(()), |file| file.write(&run.metrics));
+    let done = done?;
+    written?;
 
     let job = describe_job(args, &spec, &done, pieces);
     job.publish(&args.out)?;
@@ -83,6 +100,7 @@ pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
         seconds,
         phases: totals::phase_times(&progress),
         partition_bytes: Histogram::of(sum_partitions(&done)),
+        explain,
     };
     report::print(&report, args.json)
 }
@@ -122,6 +140,7 @@ struct Run<'a> {
     out: Arc<OutputDir>,
     attempt: AttemptId,
     watch: Watch,
+    metrics: Metrics,
 }
 
 /// What one task leaves for the report.
@@ -178,6 +197,7 @@ impl Run<'_> {
     ) -> Result<Option<TaskDone>> {
         let mut writer =
             ShuffleWriter::new(self.spec, memory, &self.spill, &self.out, map, self.attempt)?;
+        self.metrics.watch_writer(&writer);
         for batch in self.input.read(pieces, self.batch_rows) {
             if self.watch.is_stopped() {
                 return Ok(None);

@@ -53,7 +53,7 @@ fn checked(ledger: &MemoryLedger, writer: &ShuffleWriter, since: Instant) -> Vec
     for record in &records {
         assert_eq!(record.holder, Party { task: Some(1), consumer: WRITER });
         assert!(record.freed <= record.held && record.held <= ledger.peak_granted(), "{record}");
-        assert_eq!(record.started, HOUR - record.took, "{record}");
+        assert_eq!(record.started, HOUR.saturating_sub(record.took), "{record}");
         assert_eq!(record.written == 0, record.failed, "{record}");
     }
     records

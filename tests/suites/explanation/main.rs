@@ -1,6 +1,6 @@
 //! What a ledger explains: why memory was written to disk, who held the peak, who still holds some.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test suite")]
+#![expect(clippy::unwrap_used, reason = "a test suite")]
 
 mod causes;
 mod leaks;

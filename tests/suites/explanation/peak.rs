@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use bywash::{ChargeMode, MemoryLedger};
 use bywash_tests::writers::Writers;
 
@@ -47,7 +48,7 @@ fn parts_sum_to_the_peak_at_every_step() {
     }
     let peak = check(&ledger);
     assert_eq!(peak.first().map(|(name, _)| *name), Some("exported"), "{peak:?}");
-    let rows: usize = kept.iter().map(|batch| batch.num_rows()).sum();
+    let rows: usize = kept.iter().map(RecordBatch::num_rows).sum();
     assert_eq!(rows, 3 * 6 * 40_000);
 }
 

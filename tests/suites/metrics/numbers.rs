@@ -44,8 +44,8 @@ fn distinct() -> MetricsSnapshot {
     spill.quota = Some(3002);
     spill.unused_dirs = 3003;
     let dir = &mut spill.dirs[0];
-    dir.path = "/a \"quoted\" \\ path".to_owned();
-    dir.filesystem = "ext4".to_owned();
+    dir.path = String::from("/a \"quoted\" \\ path");
+    dir.filesystem = String::from("ext4");
     dir.condition = DirCondition::Full;
     dir.used = 3004;
     dir.quota = Some(3005);
