@@ -53,6 +53,7 @@
 //! docs/FORMAT.md; which partition a row goes to is in docs/PARTITIONING.md.
 
 mod default_dirs;
+pub mod metrics;
 mod std_ports;
 
 pub use bywash_core::codec::Codec;
@@ -72,7 +73,8 @@ pub use bywash_spill::{
     Canceller, DirCondition, DirIndex, DirReport, FsStore, MapOutput, MemoryBacked, OutputDir,
     OutputOptions, PARTITIONS_MAX, PartitionReader, Partitioning, PushedOutput, ShuffleSpec,
     ShuffleWriter, SpillDirs, SpillOptions, Store, SweepMode, SweepReport, SyncPolicy, UnusedDir,
-    WriteProgress, check_disk_backed, max_tasks, minimum_budget,
+    WriteProgress, WriteSummary, WriteTotals, check_disk_backed, max_tasks, minimum_budget,
 };
 pub use default_dirs::{DefaultSpillDirs, default_spill_dirs};
+pub use metrics::{Metrics, MetricsSnapshot};
 pub use std_ports::{SystemClock, ThreadPark, waiting_ledger};

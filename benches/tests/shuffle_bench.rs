@@ -45,6 +45,22 @@ mod tests {
     }
 
     #[test]
+    fn two_tasks_share_the_rows_and_ask_the_ledger_seldom() {
+        let rows = ["--scale-factor", "0.01", "--memory-limit", "12MiB"];
+        let one = report(&rows);
+        let two = report(&[&rows[..], &["--tasks", "2"]].concat());
+        assert_eq!((&one["tasks"], &two["tasks"]), (&1.into(), &2.into()));
+        assert_eq!(one["rows"], two["rows"]);
+        for found in [one, two] {
+            let ledger = &found["ledger"];
+            // For a chunk, a spill, a working set, not for a row or a batch: that makes it cheap.
+            let (grants, rows) = (ledger["grants"].as_u64(), found["rows"].as_u64());
+            assert!((1..rows.unwrap() / 100).contains(&grants.unwrap()), "{ledger}");
+            assert!(ledger["cpu_share"].as_f64().unwrap() > 0.0, "{ledger}");
+        }
+    }
+
+    #[test]
     fn an_unknown_column_is_an_error() {
         let output = bench(&["--scale-factor", "0.001", "--hash-columns", "0,16"]);
         assert_eq!(output.status.code(), Some(1));

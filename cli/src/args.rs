@@ -63,6 +63,13 @@ pub struct DemoArgs {
     /// Keep the working directory.
     #[arg(long)]
     pub keep: bool,
+    /// Explain at the end who held the memory and why it spilled, on standard error, or in the
+    /// JSON report under `explain`.
+    #[arg(long)]
+    pub explain: bool,
+    /// Write metrics of the shuffle to FILE at the end, as Prometheus text.
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
     /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,
@@ -107,6 +114,13 @@ pub struct ShuffleArgs {
     /// Directory for the map outputs and job.json; made if missing.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Explain at the end who held the memory and why it spilled, on standard error, or in the
+    /// JSON report under `explain`.
+    #[arg(long)]
+    pub explain: bool,
+    /// Write metrics of the shuffle to FILE at the end, as Prometheus text.
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
     /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,

@@ -10,12 +10,15 @@ pub mod auto_report;
 mod collect;
 mod demo;
 #[doc(hidden)]
+pub mod explain;
+#[doc(hidden)]
 pub mod failure;
 #[doc(hidden)]
 pub mod input;
 mod job;
 #[doc(hidden)]
 pub mod lineitem;
+mod metrics_file;
 #[doc(hidden)]
 pub mod process;
 mod reader_share;

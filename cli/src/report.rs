@@ -7,6 +7,7 @@ use bywash::DirReport;
 use serde::{Deserialize, Serialize};
 
 use crate::auto_report::AutoReport;
+use crate::explain::ExplainReport;
 use crate::failure::{Failure, Result};
 use crate::sizes::human_size;
 
@@ -53,6 +54,9 @@ pub struct ShuffleReport {
     pub phases: Vec<PhaseTime>,
     /// Sizes of the partitions.
     pub partition_bytes: Histogram,
+    /// Where the memory went, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explain: Option<ExplainReport>,
 }
 
 /// A spill directory and what went there.

@@ -6,15 +6,18 @@ use std::thread;
 use std::time::Instant;
 
 use bywash::{
-    AttemptId, FsStore, MapId, MemoryLedger, OutputDir, OutputOptions, Partitioning, ShuffleSpec,
-    ShuffleWriter, SpillDirs, Store, TaskMemory, WriteProgress, minimum_budget,
+    AttemptId, FsStore, LedgerOptions, MapId, MemoryLedger, Metrics, OutputDir, OutputOptions,
+    Partitioning, ShuffleSpec, ShuffleWriter, SpillDirs, Store, SystemClock, TaskMemory,
+    WriteProgress, minimum_budget,
 };
 
 use crate::args::{Memory, ShuffleArgs};
 use crate::auto_memory::AutoMemory;
+use crate::explain::ExplainReport;
 use crate::failure::{At, Failure, Result};
 use crate::input::{Input, Piece};
 use crate::job::{self, Job, JobMap};
+use crate::metrics_file::MetricsFile;
 use crate::process::ResidentPeak;
 use crate::reader_share::reader_share;
 use crate::report::{self, Histogram, ShuffleReport, SpillDirUse};
@@ -48,7 +51,11 @@ pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
     }
 
     std::fs::create_dir_all(&args.out).at(&args.out)?;
-    let ledger = MemoryLedger::new(budget);
+    let metrics_file = args.metrics.as_deref().map(MetricsFile::new).transpose()?;
+    let ledger = MemoryLedger::with_options(LedgerOptions {
+        clock: Some(Arc::new(SystemClock::start())),
+        ..LedgerOptions::new(budget)
+    });
     let memories = admit(&ledger, &spec, tasks, needed)?;
     let run = Run {
         input: &input,
@@ -60,11 +67,21 @@ pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
         watch: Watch::default(),
         ledger: &ledger,
         auto: auto.as_ref(),
+        metrics: Metrics::new(&ledger),
     };
+    run.metrics.watch_spill_dirs(&run.spill);
     let pieces = input.deal(tasks);
     let started = Instant::now();
-    let done = run.watch.run("shuffling", input.rows(), || run.all(&memories, pieces.clone()))?;
+    let done = run.watch.run("shuffling", input.rows(), || run.all(&memories, pieces.clone()));
     let seconds = started.elapsed().as_secs_f64();
+    // Also, and above all, when the shuffle failed.
+    let explain = args.explain.then(|| ExplainReport::of(&ledger.explain()));
+    if let Some(explain) = explain.as_ref().filter(|_| !args.json || done.is_err()) {
+        explain.print();
+    }
+    let written = metrics_file.map_or(Ok(()), |file| file.write(&run.metrics));
+    let done = done?;
+    written?;
 
     let job = describe_job(args, &spec, &done, pieces);
     job.publish(&args.out)?;
@@ -90,6 +107,7 @@ pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
         seconds,
         phases: totals::phase_times(&progress),
         partition_bytes: Histogram::of(sum_partitions(&done)),
+        explain,
     };
     report::print(&report, args.json)
 }
@@ -141,6 +159,7 @@ struct Run<'a> {
     watch: Watch,
     ledger: &'a MemoryLedger,
     auto: Option<&'a AutoMemory>,
+    metrics: Metrics,
 }
 
 /// What one task leaves for the report.
@@ -197,6 +216,7 @@ impl Run<'_> {
     ) -> Result<Option<TaskDone>> {
         let mut writer =
             ShuffleWriter::new(self.spec, memory, &self.spill, &self.out, map, self.attempt)?;
+        self.metrics.watch_writer(&writer);
         for batch in self.input.read(pieces, self.batch_rows) {
             if self.watch.is_stopped() {
                 return Ok(None);

@@ -10,20 +10,7 @@ use crate::report::{PhaseTime, SpillCount};
 pub fn total<'a>(writers: impl IntoIterator<Item = &'a WriteProgress>) -> WriteProgress {
     let mut total = WriteProgress::default();
     for writer in writers {
-        total.rows += writer.rows;
-        total.bytes += writer.bytes;
-        total.spills_pressure += writer.spills_pressure;
-        total.spills_reclaim += writer.spills_reclaim;
-        total.spills_request += writer.spills_request;
-        total.spills_oversized_row += writer.spills_oversized_row;
-        total.spilled_bytes += writer.spilled_bytes;
-        total.run_merges += writer.run_merges;
-        total.output_bytes += writer.output_bytes;
-        total.stage_time += writer.stage_time;
-        total.sort_time += writer.sort_time;
-        total.spill_time += writer.spill_time;
-        total.output_time += writer.output_time;
-        total.commit_time += writer.commit_time;
+        total += *writer;
     }
     total
 }

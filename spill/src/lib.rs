@@ -34,4 +34,6 @@ pub use store::{
     write_all_at,
 };
 pub use sweep::{IndexNames, SweepMode, SweepReport, sweep_outputs, sweep_sessions};
-pub use writer::{Canceller, PushedOutput, ShuffleWriter, WriteProgress};
+pub use writer::{
+    Canceller, PushedOutput, ShuffleWriter, WriteProgress, WriteSummary, WriteTotals,
+};

@@ -2,7 +2,7 @@
 //! allocator, kernel memory limits, child processes and the one seed.
 //!
 //! Only [`blocks`], [`case`], [`dirs`], [`faults`], [`hoard`], [`lender`], [`map_files`], [`mounts`],
-//! [`storage`] and [`stress`] use the code under test: they drive it.
+//! [`storage`], [`stress`] and [`writers`] use the code under test: they drive it.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -33,6 +33,7 @@ pub mod storage;
 pub mod stress;
 pub mod vm;
 pub mod watchdog;
+pub mod writers;
 
 /// Prints why a test did not run, so that it cannot be taken for one that passed.
 pub fn skipped(test: &str, why: &str) {

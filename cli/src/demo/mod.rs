@@ -64,6 +64,12 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     shuffle.option("--spill-memory-backed", args.spill_memory_backed.name());
     shuffle.option("--out", &shuffled);
     shuffle.argument("--json");
+    if args.explain {
+        shuffle.argument("--explain");
+    }
+    if let Some(file) = &args.metrics {
+        shuffle.option("--metrics", file);
+    }
     for input in &inputs {
         shuffle.argument(input);
     }
@@ -83,6 +89,9 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
         shuffle,
         verify,
     };
+    if let Some(explain) = report.shuffle.explain.as_ref().filter(|_| !args.json) {
+        explain.print();
+    }
     report::print(&report, args.json)?;
     match report.verify.first_difference {
         None => Ok(()),

@@ -5,6 +5,8 @@ mod arguments;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod kit;
 #[cfg(test)]
 mod round_trip;

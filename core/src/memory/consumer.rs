@@ -258,7 +258,8 @@ impl Consumer {
         self.shared.task.shared()
     }
 
-    pub(super) fn party(&self) -> Party {
+    /// Its name for explanations.
+    pub fn party(&self) -> Party {
         Party { task: Some(self.task().number()), consumer: self.shared.name }
     }
 

@@ -29,6 +29,8 @@ pub struct LedgerSnapshot {
     pub tasks: u64,
     /// Requests that wait now.
     pub waiting: u64,
+    /// Requests that were granted.
+    pub grants: u64,
     /// Requests that were refused after everybody was asked.
     pub refusals: u64,
     /// Requests and admissions that had to wait.

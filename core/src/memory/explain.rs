@@ -88,20 +88,35 @@ pub struct SpillRecord {
     pub failed: bool,
 }
 
+impl SpillRecord {
+    /// Why, as a clause that follows the holder.
+    fn fmt_reason(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cause, asker, asked, holder, .. } = self;
+        match (cause, asked) {
+            (SpillCause::Pressure, _) if asker == holder => {
+                write!(f, "needed {asked} B that its task could not have")
+            }
+            (SpillCause::Pressure, _) => write!(f, "needed more, and {asker} wanted {asked} B"),
+            (SpillCause::Reclaim, 0) => f.write_str("was asked for all it had"),
+            (SpillCause::Reclaim, _) => write!(f, "was asked for {asked} B by {asker}"),
+            (SpillCause::Request, _) => f.write_str("was told to by its caller"),
+            (SpillCause::OversizedRow, _) => f.write_str("had a row too large to stage"),
+        }
+    }
+}
+
+/// One line: who, why, and what came of it.
 impl fmt::Display for SpillRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { number, cause, asker, asked, holder, held, freed, written, took, .. } = self;
-        write!(
-            f,
-            "#{number} {}: {holder} held {held} B, gave {freed} B, wrote {written} B in {took:?}; \
-             {asker} asked for ",
-            cause.name()
-        )?;
-        match asked {
-            0 => f.write_str("all")?,
-            asked => write!(f, "{asked} B")?,
+        let Self { number, cause, holder, held, freed, written, started, took, .. } = self;
+        write!(f, "#{number}")?;
+        if !started.is_zero() {
+            write!(f, " at {started:.3?}")?;
         }
-        f.write_str(if self.failed { " (failed)" } else { "" })
+        write!(f, " {}: {holder} ", cause.name())?;
+        self.fmt_reason(f)?;
+        write!(f, "; it held {held} B, gave back {freed} B, wrote {written} B in {took:.3?}")?;
+        f.write_str(if self.failed { ", and FAILED" } else { "" })
     }
 }
 
@@ -171,21 +186,48 @@ pub struct Explanation {
     pub spills: Vec<SpillRecord>,
 }
 
+/// Several lines, bytes exact: what is held, who held the peak, and the last spills, oldest first.
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { capacity, granted, live, peak_granted, .. } = self;
-        writeln!(f, "capacity {capacity} B, granted {granted} B, live {live} B")?;
-        for holder in &self.holders {
+        let Self { capacity, granted, live, peak_granted, holders, peak, spills } = self;
+        match *capacity {
+            u64::MAX => f.write_str("memory: no limit")?,
+            capacity => write!(f, "memory: capacity {capacity} B")?,
+        }
+        writeln!(f, ", granted {granted} B, live {live} B")?;
+        for holder in holders {
             writeln!(f, "  {holder}")?;
         }
-        writeln!(f, "at its peak {peak_granted} B were granted")?;
-        for (name, bytes) in &self.peak {
+        write!(f, "peak: granted {peak_granted} B")?;
+        let share = peak_granted.saturating_mul(100) / (*capacity).max(1);
+        if *capacity != u64::MAX {
+            write!(f, ", {share} % of the capacity")?;
+        }
+        writeln!(f)?;
+        for (name, bytes) in peak {
             writeln!(f, "  {name} {bytes} B")?;
         }
-        writeln!(f, "the last {} spills", self.spills.len())?;
-        for spill in &self.spills {
-            writeln!(f, "  {spill}")?;
+        self.fmt_spill_counts(f)?;
+        spills.iter().try_for_each(|spill| writeln!(f, "  {spill}"))
+    }
+}
+
+impl Explanation {
+    fn fmt_spill_counts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.spills.len() as u64;
+        let count = self.spills.last().map_or(0, |last| last.number);
+        write!(f, "spills: {count}")?;
+        if count > shown {
+            write!(f, ", the last {shown}")?;
         }
-        Ok(())
+        let mut before = ": ";
+        for cause in SpillCause::ALL {
+            let of_cause = self.spills.iter().filter(|spill| spill.cause == cause).count();
+            if of_cause > 0 {
+                write!(f, "{before}{of_cause} {}", cause.name())?;
+                before = ", ";
+            }
+        }
+        writeln!(f)
     }
 }

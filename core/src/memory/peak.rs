@@ -14,7 +14,6 @@ pub(super) struct PeakByName {
     peak: u64,
     /// Counts peaks.
     epoch: u64,
-    exported_at_peak: u64,
 }
 
 /// A name's entry.
@@ -33,7 +32,7 @@ struct Entry {
 impl PeakByName {
     pub(super) const fn new() -> Self {
         let entry = Entry { name: "other", granted: 0, at_peak: 0, epoch: 0 };
-        Self { entries: [entry; NAMES_MAX], names: 0, peak: 0, epoch: 0, exported_at_peak: 0 }
+        Self { entries: [entry; NAMES_MAX], names: 0, peak: 0, epoch: 0 }
     }
 
     pub(super) fn index_of(&mut self, name: &'static str) -> NameIndex {
@@ -51,13 +50,12 @@ impl PeakByName {
         NameIndex(self.names - 1)
     }
 
-    /// Counts a grant; `granted` is the sum over all names and `exported` afterwards.
-    pub(super) fn add(&mut self, index: NameIndex, bytes: u64, granted: u64, exported: u64) {
+    /// Counts a grant; `granted` is afterwards the sum over all names and of what is exported.
+    pub(super) fn add(&mut self, index: NameIndex, bytes: u64, granted: u64) {
         self.change(index, |now| now.saturating_add(bytes));
         if granted > self.peak {
             self.peak = granted;
             self.epoch += 1;
-            self.exported_at_peak = exported;
         }
     }
 
@@ -85,7 +83,10 @@ impl PeakByName {
             let changed_since = entry.epoch == self.epoch;
             (entry.name, if changed_since { entry.at_peak } else { entry.granted })
         });
-        let mut held: Vec<_> = named.chain([("exported", self.exported_at_peak)]).collect();
+        let mut held: Vec<_> = named.collect();
+        // What no name held was with buffers: counted without a lock, it is known as the rest only.
+        let named: u64 = held.iter().map(|(_, bytes)| bytes).sum();
+        held.push(("exported", self.peak.saturating_sub(named)));
         held.retain(|(_, bytes)| *bytes > 0);
         held.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
         held
@@ -101,12 +102,12 @@ mod tests {
         let mut peak = PeakByName::new();
         let (writer, reader) = (peak.index_of("writer"), peak.index_of("reader"));
         assert_eq!(peak.index_of("writer"), writer);
-        peak.add(writer, 10, 10, 0);
-        peak.add(reader, 5, 15, 0);
+        peak.add(writer, 10, 10);
+        peak.add(reader, 5, 15);
         peak.sub(writer, 10);
-        peak.add(reader, 4, 9, 0);
+        peak.add(reader, 4, 9);
         assert_eq!((peak.peak(), peak.breakdown()), (15, vec![("writer", 10), ("reader", 5)]));
-        peak.add(writer, 8, 20, 3);
+        peak.add(writer, 8, 20);
         peak.sub(reader, 9);
         let held = vec![("reader", 9), ("writer", 8), ("exported", 3)];
         assert_eq!((peak.peak(), peak.breakdown()), (20, held));
@@ -121,8 +122,8 @@ mod tests {
         ];
         let places: Vec<NameIndex> = names.iter().map(|name| peak.index_of(name)).collect();
         assert_eq!(places[31], places[32]);
-        peak.add(places[31], 1, 1, 0);
-        peak.add(places[32], 1, 2, 0);
+        peak.add(places[31], 1, 1);
+        peak.add(places[32], 1, 2);
         assert_eq!(peak.breakdown(), vec![("other", 2)]);
         assert_eq!(peak.index_of("a"), places[0]);
     }

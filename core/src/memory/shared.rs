@@ -44,6 +44,8 @@ pub(super) struct Inner {
     pub(super) tasks: Vec<Arc<TaskShared>>,
     /// Tasks admitted so far.
     pub(super) task_count: u64,
+    /// Requests granted so far.
+    pub(super) grants: u64,
     /// Whether no task will be admitted any more.
     pub(super) closed: bool,
 }
@@ -86,6 +88,7 @@ impl LedgerShared {
             uncollected: 0,
             tasks: Vec::new(),
             task_count: 0,
+            grants: 0,
             closed: false,
         };
         Self {
@@ -159,8 +162,9 @@ impl LedgerShared {
 
     /// Counts what the state machine has granted.
     pub(super) fn note_grant(&self, inner: &mut Inner, account: Account, bytes: u64) {
+        inner.grants += 1;
         let granted = self.granted.fetch_add(bytes, Ordering::AcqRel) + bytes;
-        inner.peak.add(account.name, bytes, granted, self.exported.load(Ordering::Relaxed));
+        inner.peak.add(account.name, bytes, granted);
         self.peak_granted.store(inner.peak.peak(), Ordering::Relaxed);
     }
 
@@ -169,7 +173,8 @@ impl LedgerShared {
     pub(super) fn note_collected(&self, inner: &mut Inner, account: Account, bytes: u64) {
         inner.uncollected = inner.uncollected.saturating_sub(bytes);
         let granted = self.granted.load(Ordering::Acquire);
-        inner.peak.add(account.name, bytes, granted, self.exported.load(Ordering::Relaxed));
+        inner.grants += 1;
+        inner.peak.add(account.name, bytes, granted);
         self.peak_granted.store(inner.peak.peak(), Ordering::Relaxed);
     }
 
@@ -320,6 +325,7 @@ impl LedgerShared {
                 lent: inner.state.lent_bytes().unwrap_or(0),
                 tasks: inner.tasks.iter().filter(|task| !task.has_ended()).count() as u64,
                 waiting: inner.state.waiting() as u64,
+                grants: inner.grants,
                 ..LedgerSnapshot::default()
             }
         });

@@ -85,7 +85,9 @@ impl TaskMemory {
     }
 
     /// Says who still holds memory of this task, for the one who is done with it: whatever is named
-    /// has leaked, or is yet to be dropped. Allocates.
+    /// has leaked, or is yet to be dropped. It stays charged and named by
+    /// [`MemoryLedger::holders`](super::MemoryLedger::holders) until it is dropped; when the last
+    /// handle of the ledger is gone nobody can ask any more, so ask before. Allocates.
     pub fn close(self) -> TaskReport {
         let shared = &self.handle.shared;
         TaskReport { task: shared.number, holders: shared.holders() }

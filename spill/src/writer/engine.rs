@@ -138,8 +138,8 @@ impl Engine {
     /// other consumers give, and at last our own chunks; tasks above their share are asked to give
     /// at their next step. A finish takes the spare at once: it asks for nothing.
     fn area_for_chunk(&mut self, segments: usize, last: bool) -> Result<Area> {
+        let bytes = SortedChunk::bytes_for(self.spec.layout(), &self.set.staging, segments);
         if !last {
-            let bytes = SortedChunk::bytes_for(self.spec.layout(), &self.set.staging, segments);
             if let Some(area) = self.granted_area(bytes, Area::try_new_if_free)? {
                 return Ok(area);
             }
@@ -151,7 +151,7 @@ impl Engine {
         }
         if self.set.spare.is_none() {
             self.consumer.ask_others(self.set.spare_bytes);
-            self.spill(SpillCause::Pressure)?;
+            self.spill_for_itself(Area::len_for(bytes) as u64)?;
         }
         self.set.spare.take().ok_or(NO_ROOM)
     }

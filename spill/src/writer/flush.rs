@@ -7,7 +7,7 @@ use bywash_core::block::{BlockEncoder, ChunkRow, RowSlice};
 use bywash_core::cast::to_u32;
 use bywash_core::chunk::SortedChunk;
 use bywash_core::column::Layout;
-use bywash_core::memory::{Spill, SpillCause, Vector};
+use bywash_core::memory::{Party, Spill, SpillCause, Vector};
 use bywash_core::port::ByteSink;
 use bywash_core::{Error, ErrorKind, Result};
 
@@ -26,7 +26,19 @@ impl Engine {
     /// Writes all sorted chunks out as a run and gives their memory back, but for the spare.
     /// Returns the bytes given back. Needs no memory.
     pub(super) fn spill(&mut self, cause: SpillCause) -> Result<u64> {
-        let asked = self.consumer.take_wanted();
+        // Whoever else asked is answered by this too.
+        let wanted = self.consumer.take_wanted();
+        let asked = if cause == SpillCause::Reclaim { wanted } else { None };
+        self.spill_for(cause, asked)
+    }
+
+    /// Spills because `bytes` are not to be had from anybody else.
+    pub(super) fn spill_for_itself(&mut self, bytes: u64) -> Result<u64> {
+        self.consumer.take_wanted();
+        self.spill_for(SpillCause::Pressure, Some((self.consumer.party(), bytes)))
+    }
+
+    fn spill_for(&mut self, cause: SpillCause, asked: Option<(Party, u64)>) -> Result<u64> {
         self.shared.check_cancelled()?;
         if self.set.chunks.is_empty() {
             return Ok(0);

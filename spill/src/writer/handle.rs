@@ -193,6 +193,10 @@ impl ShuffleWriter {
         Canceller { signals: Arc::clone(&self.shared.signals), waits }
     }
 
+    pub(super) fn signals(&self) -> &Arc<Signals> {
+        &self.shared.signals
+    }
+
     fn write_rows(&self, batch: &RecordBatch, ids: Option<&[u32]>) -> Result<()> {
         self.operate(|engine| engine.check(batch, ids), |engine| engine.write(batch, ids))
     }

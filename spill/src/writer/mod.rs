@@ -11,11 +11,13 @@ mod merge;
 mod oversized;
 mod progress;
 mod push;
+mod totals;
 mod working_set;
 mod write_buffer;
 
 pub use handle::{Canceller, ShuffleWriter};
 pub use progress::WriteProgress;
 pub use push::PushedOutput;
+pub use totals::{WriteSummary, WriteTotals};
 pub(crate) use working_set::{PartitionArrays, WorkingSet};
 pub(crate) use write_buffer::FileSink;

@@ -1,5 +1,6 @@
 //! What a writer has done so far, readable from any thread.
 
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -43,6 +44,25 @@ impl WriteProgress {
     /// Spills of all causes.
     pub const fn spills(&self) -> u64 {
         self.spills_pressure + self.spills_reclaim + self.spills_request + self.spills_oversized_row
+    }
+}
+
+impl AddAssign for WriteProgress {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.bytes += other.bytes;
+        self.spills_pressure += other.spills_pressure;
+        self.spills_reclaim += other.spills_reclaim;
+        self.spills_request += other.spills_request;
+        self.spills_oversized_row += other.spills_oversized_row;
+        self.spilled_bytes += other.spilled_bytes;
+        self.run_merges += other.run_merges;
+        self.output_bytes += other.output_bytes;
+        self.stage_time += other.stage_time;
+        self.sort_time += other.sort_time;
+        self.spill_time += other.spill_time;
+        self.output_time += other.output_time;
+        self.commit_time += other.commit_time;
     }
 }
 

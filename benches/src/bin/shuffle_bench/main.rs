@@ -1,6 +1,7 @@
-//! `shuffle_bench`: one map task, measured alone, with the flags of the tools of that name.
+//! `shuffle_bench`: map tasks measured alone, with the flags of the tools of that name.
 //!
-//! Shuffles Parquet files, or lineitem generated in memory, through the engine on the calling thread:
+//! Shuffles Parquet files, or lineitem generated in memory, through the engine on the calling thread, or with
+//! `--tasks` on several that share one ledger:
 //!
 //! ```text
 //! shuffle_bench --input lineitem.parquet --partitions 200 --codec lz4 --iterations 5
@@ -10,11 +11,15 @@
 //! Without `--floor` files are streamed and reading them is part of the time. With it the rows are
 //! decoded before the clock, for both sides, and runs of the engine and of the floor alternate, so
 //! that a slower moment of the machine meets both. `floor_ratio` is the median over those pairs.
+//!
+//! `ledger` says what the memory account took of the time on the cores: grants counted in the last
+//! run, times what a grant costs here with as many threads.
 
 mod clock;
 mod columns;
 mod failure;
 mod floor;
+mod ledger_cost;
 mod report;
 mod shuffle;
 mod source;
@@ -36,6 +41,7 @@ use crate::clock::Elapsed;
 use crate::columns::Columns;
 use crate::failure::{Result, fail};
 use crate::floor::{FloorPlan, Variant};
+use crate::ledger_cost::LedgerCost;
 use crate::report::{FloorReport, Report, TriedVariant, median};
 use crate::shuffle::{Ids, Plan, ShuffleRun};
 use crate::source::Source;
@@ -68,6 +74,9 @@ struct Arguments {
     /// Memory budget [default: none].
     #[arg(long, value_parser = parse_positive_size, value_name = "SIZE")]
     memory_limit: Option<u64>,
+    /// Map tasks that share the rows and the budget, each on a thread.
+    #[arg(long, default_value_t = 1, value_parser = parse_rows, conflicts_with = "floor")]
+    tasks: usize,
     /// Rows to shuffle at most; 0 for all.
     #[arg(long, default_value_t = 0, value_name = "ROWS")]
     limit: usize,
@@ -134,6 +143,7 @@ fn run(args: &Arguments) -> Result<()> {
             PartitioningChoice::Ids => Some(Ids { partitions: args.partitions }),
         },
         memory_limit: args.memory_limit,
+        tasks: args.tasks,
         output_dir: work.path(),
     };
     let columns = decoded_columns(&source)?;
@@ -188,6 +198,7 @@ fn run(args: &Arguments) -> Result<()> {
         floor,
         floor_ratio: ratio(wall_seconds),
         floor_cpu_ratio: ratio(cpu_seconds),
+        ledger: Some(LedgerCost::of(&last, ledger_cost::measure(args.tasks)?)),
         ..of_run(args, &times, &last)
     };
     print(&report, args.json).map_err(fail)
@@ -211,6 +222,7 @@ fn of_run(args: &Arguments, times: &[Elapsed], last: &ShuffleRun) -> Report {
         codec: args.codec.to_string(),
         memory_limit: args.memory_limit,
         batch_size: args.batch_size,
+        tasks: args.tasks,
         cpu: args.cpu,
         rows: last.rows,
         input_bytes: None,
@@ -227,6 +239,7 @@ fn of_run(args: &Arguments, times: &[Elapsed], last: &ShuffleRun) -> Report {
         floor: None,
         floor_ratio: None,
         floor_cpu_ratio: None,
+        ledger: None,
     }
 }
 
@@ -237,7 +250,7 @@ fn open_source(args: &Arguments) -> Result<Source> {
         return Source::generate(args.scale_factor, args.batch_size, rows_max);
     }
     let source = Source::open(&args.input, args.batch_size, rows_max)?;
-    if args.floor { source.decoded() } else { Ok(source) }
+    if args.floor || args.tasks > 1 { source.decoded() } else { Ok(source) }
 }
 
 fn make_spec(args: &Arguments, source: &Source) -> Result<ShuffleSpec> {

@@ -7,6 +7,7 @@ use bywash_cli::sizes::human_size;
 use serde::Serialize;
 
 use crate::floor::Variant;
+use crate::ledger_cost::LedgerCost;
 
 /// What was measured.
 #[derive(Debug, Serialize)]
@@ -16,6 +17,7 @@ pub(crate) struct Report {
     pub(crate) codec: String,
     pub(crate) memory_limit: Option<u64>,
     pub(crate) batch_size: usize,
+    pub(crate) tasks: usize,
     pub(crate) cpu: Option<usize>,
     pub(crate) rows: u64,
     /// Bytes of the rows in the raw layout; none when streamed.
@@ -24,7 +26,7 @@ pub(crate) struct Report {
     pub(crate) scan_seconds: Option<f64>,
     pub(crate) seconds: Vec<f64>,
     pub(crate) median_seconds: f64,
-    /// Time of the thread on its core, without waiting.
+    /// Time of the threads on their cores, without waiting.
     pub(crate) median_cpu_seconds: f64,
     pub(crate) output_bytes: u64,
     pub(crate) granted_peak_bytes: u64,
@@ -33,6 +35,9 @@ pub(crate) struct Report {
     pub(crate) spilled_bytes: u64,
     /// Of the last run.
     pub(crate) phases: Vec<PhaseTime>,
+    /// What the memory account took of the last run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ledger: Option<LedgerCost>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) floor: Option<FloorReport>,
     /// Median over pairs of runs: time of the shuffle by time of the floor.
@@ -127,6 +132,13 @@ impl fmt::Display for Report {
         writeln!(f)?;
         for phase in &self.phases {
             writeln!(f, "  {:<15} {:.3} s", phase.phase, phase.seconds)?;
+        }
+        if let Some(LedgerCost { grants, nanoseconds_per_grant, cpu_share }) = &self.ledger {
+            writeln!(
+                f,
+                "  ledger          {:.4} % of the CPU: {grants} grants of {nanoseconds_per_grant:.0} ns",
+                cpu_share * 100.0
+            )?;
         }
         if let Some(floor) = &self.floor {
             writeln!(

@@ -1,11 +1,12 @@
-//! One measured run of the engine: from making the writer to the committed map output.
+//! One measured run of the engine: from making the writers to the committed map outputs.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bywash::{
     AttemptId, FsStore, MapId, MemoryBacked, MemoryLedger, OutputDir, OutputOptions, ShuffleSpec,
-    ShuffleWriter, SpillDirs, SpillOptions, Store, WriteProgress, default_spill_dirs,
+    ShuffleWriter, SpillDirs, SpillOptions, Store, TaskMemory, WriteProgress, default_spill_dirs,
     minimum_budget,
 };
 
@@ -19,6 +20,8 @@ pub(crate) struct Plan<'a> {
     /// Per batch; empty when the engine hashes.
     pub(crate) ids: Option<Ids>,
     pub(crate) memory_limit: Option<u64>,
+    /// Tasks under one ledger; one runs on the calling thread, more on a thread each.
+    pub(crate) tasks: usize,
     pub(crate) output_dir: &'a Path,
 }
 
@@ -29,7 +32,18 @@ pub(crate) struct ShuffleRun {
     pub(crate) bytes: u64,
     pub(crate) granted_peak: u64,
     pub(crate) live_peak: u64,
+    /// Requests that the ledger granted.
+    pub(crate) grants: u64,
     pub(crate) progress: WriteProgress,
+}
+
+/// What one task did.
+#[derive(Default)]
+struct TaskRun {
+    cpu: Duration,
+    rows: u64,
+    bytes: u64,
+    progress: WriteProgress,
 }
 
 /// Partition ids that look random and are the same in every run.
@@ -68,37 +82,87 @@ pub(crate) fn run(plan: &Plan<'_>, source: &Source) -> Result<ShuffleRun> {
     let out = OutputDir::open(store, dir.path(), OutputOptions::default()).map_err(fail)?;
     let ledger = plan.memory_limit.map_or_else(MemoryLedger::unlimited, MemoryLedger::new);
     let minimum = minimum_budget(plan.spec, 1).map_err(fail)?;
-    let task = ledger.admit(1, minimum).map_err(fail)?.pop().ok_or("no task was admitted")?;
-    let mut rows = 0u64;
-    let mut ids = Vec::new();
+    let tasks = ledger.admit(plan.tasks, minimum).map_err(fail)?;
+    let job = Job { plan, source, spill: &spill, out: &out };
 
     let clock = Clock::start();
-    let mut writer =
-        ShuffleWriter::new(plan.spec, &task, &spill, &out, MapId(0), AttemptId(0)).map_err(fail)?;
-    source.for_each(|batch| {
-        match plan.ids {
-            None => writer.write(batch).map_err(fail)?,
-            Some(make) => {
-                make.fill(rows, batch.num_rows(), &mut ids);
-                writer.write_with_ids(batch, &ids).map_err(fail)?;
-            }
-        }
-        rows += u64::try_from(batch.num_rows()).map_err(fail)?;
-        Ok(())
-    })?;
-    let counters = writer.canceller();
-    let output = writer.finish().map_err(fail)?;
-    let time = clock.elapsed();
+    let done = match &tasks[..] {
+        [alone] => vec![job.task(0, alone)?],
+        several => job.on_threads(several)?,
+    };
+    let wall = clock.elapsed().wall;
 
-    if output.total_rows() != rows {
-        return Err("the map output has another number of rows".into());
+    let mut total = TaskRun::default();
+    for task in done {
+        total.cpu += task.cpu;
+        total.rows += task.rows;
+        total.bytes += task.bytes;
+        total.progress += task.progress;
     }
     Ok(ShuffleRun {
-        time,
-        rows,
-        bytes: output.total_bytes(),
+        time: Elapsed { wall, cpu: total.cpu },
+        rows: total.rows,
+        bytes: total.bytes,
         granted_peak: ledger.peak_granted(),
         live_peak: ledger.peak_live(),
-        progress: counters.progress(),
+        grants: ledger.snapshot().grants,
+        progress: total.progress,
     })
+}
+
+/// What the tasks of a run share.
+struct Job<'a> {
+    plan: &'a Plan<'a>,
+    source: &'a Source,
+    spill: &'a Arc<SpillDirs>,
+    out: &'a Arc<OutputDir>,
+}
+
+impl Job<'_> {
+    fn on_threads(&self, tasks: &[TaskMemory]) -> Result<Vec<TaskRun>> {
+        std::thread::scope(|scope| {
+            let running: Vec<_> = tasks
+                .iter()
+                .enumerate()
+                .map(|(index, task)| scope.spawn(move || self.task(index, task)))
+                .collect();
+            running
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|_panic| Err("a task panicked".into())))
+                .collect()
+        })
+    }
+
+    /// Shuffles every n-th batch, from the `index`-th.
+    fn task(&self, index: usize, memory: &TaskMemory) -> Result<TaskRun> {
+        let Self { plan, source, spill, out } = self;
+        let (mut seen, mut rows) = (0usize, 0u64);
+        let mut ids = Vec::new();
+        let clock = Clock::start();
+        let map = MapId(u64::try_from(index).map_err(fail)?);
+        let mut writer =
+            ShuffleWriter::new(plan.spec, memory, spill, out, map, AttemptId(0)).map_err(fail)?;
+        source.for_each(|batch| {
+            seen += 1;
+            if (seen - 1) % plan.tasks != index {
+                return Ok(());
+            }
+            match plan.ids {
+                None => writer.write(batch).map_err(fail)?,
+                Some(make) => {
+                    make.fill(rows, batch.num_rows(), &mut ids);
+                    writer.write_with_ids(batch, &ids).map_err(fail)?;
+                }
+            }
+            rows += u64::try_from(batch.num_rows()).map_err(fail)?;
+            Ok(())
+        })?;
+        let counters = writer.canceller();
+        let output = writer.finish().map_err(fail)?;
+        let cpu = clock.elapsed().cpu;
+        if output.total_rows() != rows {
+            return Err("the map output has another number of rows".into());
+        }
+        Ok(TaskRun { cpu, rows, bytes: output.total_bytes(), progress: counters.progress() })
+    }
 }
