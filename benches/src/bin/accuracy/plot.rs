@@ -43,6 +43,9 @@ pub(crate) fn draw(path: &Path, budget: u64, samples: &[Sample], spills: &[Spill
         .disable_x_mesh()
         .light_line_style(TRANSPARENT)
         .y_desc("MiB")
+        .x_label_formatter(&|seconds| format!("{seconds:.0}"))
+        .y_label_formatter(&|mebibytes| format!("{mebibytes:.0}"))
+        .axis_desc_style(FONT)
         .label_style(FONT)
         .draw()
         .map_err(fail)?;
@@ -79,6 +82,9 @@ pub(crate) fn draw(path: &Path, budget: u64, samples: &[Sample], spills: &[Spill
         .draw()
         .map_err(fail)?;
 
+    // Of a few hundred bytes, before the first task and after the last, nothing is charged.
+    let large = |sample: &&Sample| sample.counted >= 1 << 20;
+    let stopped: Vec<&Sample> = stopped.into_iter().filter(large).collect();
     let errors = slices(&stopped, end, |sample| error_ratio(sample) * 100.0);
     let top = errors.iter().fold(1.0, |top: f64, point| top.max(point.1)) * 1.1;
     let mut chart = ChartBuilder::on(&lower)
@@ -94,6 +100,9 @@ pub(crate) fn draw(path: &Path, budget: u64, samples: &[Sample], spills: &[Spill
         .y_labels(5)
         .x_desc("seconds")
         .y_desc("|live - counted|, %")
+        .x_label_formatter(&|seconds| format!("{seconds:.0}"))
+        .y_label_formatter(&|percent| format!("{percent:.1}"))
+        .axis_desc_style(FONT)
         .label_style(FONT)
         .draw()
         .map_err(fail)?;
@@ -127,5 +136,5 @@ fn mebibytes(bytes: u64) -> f64 {
     as_f64(bytes) / as_f64(1 << 20)
 }
 
-const FONT: (&str, u32) = ("sans-serif", 12);
-const FONT_TITLE: (&str, u32) = ("sans-serif", 15);
+const FONT: (&str, u32) = ("sans-serif", 15);
+const FONT_TITLE: (&str, u32) = ("sans-serif", 20);

@@ -265,10 +265,16 @@ impl Bound {
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, excess, unit, kept } = self;
-        if *kept {
-            write!(f, "kept: {name} ({:.3} {unit} below)", -excess)
-        } else {
-            write!(f, "missed: {name} ({excess:.3} {unit} above)")
+        let distance = excess.abs();
+        let distance = match *unit {
+            "bytes" => format!("{:.2} MiB", distance / MIB),
+            "%" => format!("{distance:.3} %"),
+            unit => format!("{distance} {unit}"),
+        };
+        match kept {
+            true if *excess < 0.0 => write!(f, "kept: {name} ({distance} to spare)"),
+            true => write!(f, "kept: {name}"),
+            false => write!(f, "missed: {name} ({distance} too much)"),
         }
     }
 }
