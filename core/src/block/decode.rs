@@ -19,7 +19,7 @@ use super::shells::shell_bytes;
 use crate::cast::{to_u32, to_usize};
 use crate::codec::Decompressor;
 use crate::column::{Layout, Physical, buffers};
-use crate::memory::{BlockOwner, ChargeMode, Consumer};
+use crate::memory::{Block, BlockOwner, ChargeMode, Consumer};
 use crate::{Error, ErrorKind, Figure, Result};
 
 /// What a block gave.
@@ -40,7 +40,7 @@ pub struct BlockDecoder {
     consumer: Consumer,
     mode: ChargeMode,
     decompressor: Decompressor,
-    scratch: Option<crate::memory::Block>,
+    scratch: Option<Block>,
     /// The buffers of the batch being decoded.
     plan: Vec<Part>,
     chain: Option<Chain>,
@@ -71,7 +71,7 @@ struct Chain {
     partition: u32,
     image_bytes: u64,
     received: u64,
-    block: crate::memory::Block,
+    block: Block,
 }
 
 impl BlockDecoder {
@@ -278,13 +278,13 @@ impl BlockDecoder {
         if parts.is_empty() { Ok(()) } else { Err(damaged()) }
     }
 
-    fn allocate(&self, bytes: usize, row_bytes: Option<u64>) -> Result<crate::memory::Block> {
+    fn allocate(&self, bytes: usize, row_bytes: Option<u64>) -> Result<Block> {
         let shells = shell_bytes(&self.layout, self.plan.len());
-        crate::memory::Block::try_new(&self.consumer, bytes, shells).map_err(|error| {
+        Block::try_new_to_keep(&self.consumer, bytes, shells).map_err(|error| {
             if error.kind() != ErrorKind::MemoryLimit {
                 return error;
             }
-            let requested = bytes as u64 + shells;
+            let requested = Block::bytes_to_keep(bytes, shells);
             let figure = |name| error.figure(name).unwrap_or(0);
             let (available, budget) = (figure(Figure::Available), figure(Figure::Budget));
             let held = self.consumer.exported();
@@ -319,7 +319,7 @@ impl BlockDecoder {
     }
 
     /// Turns the filled allocation into a validated batch.
-    fn assemble(&self, rows: usize, block: crate::memory::Block) -> Result<RecordBatch> {
+    fn assemble(&self, rows: usize, block: Block) -> Result<RecordBatch> {
         let owner = block.into_owner(self.mode);
         let mut parts = self.plan.iter().peekable();
         let schema = self.layout.schema();
@@ -399,14 +399,14 @@ fn lengths_to_offsets(
 }
 
 fn scratch<'a>(
-    scratch: &'a mut Option<crate::memory::Block>,
+    scratch: &'a mut Option<Block>,
     consumer: &Consumer,
     len: usize,
 ) -> Result<&'a mut [u8]> {
     if scratch.as_ref().is_none_or(|scratch| scratch.len() < len) {
         // The old one goes first: it is of no more use.
         *scratch = None;
-        *scratch = Some(crate::memory::Block::try_new(consumer, len, 0)?);
+        *scratch = Some(Block::try_new(consumer, len)?);
     }
     scratch.as_mut().and_then(|scratch| scratch.get_mut(..len)).ok_or_else(damaged)
 }

@@ -1,6 +1,10 @@
-//! Heap memory that is charged and can become an Arrow buffer.
+//! Memory that is charged and can become an Arrow buffer.
+//!
+//! Blocks of less than a page come from the heap, larger ones are mapped: a heap keeps what is freed, by default
+//! without a bound and for each thread, so that blocks given back to the ledger would stay resident
+//! beside what the ledger grants next.
 
-#![expect(unsafe_code, reason = "aligned heap memory whose owner is shared with Arrow")]
+#![expect(unsafe_code, reason = "aligned memory whose owner is shared with Arrow")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::fmt;
@@ -11,6 +15,7 @@ use std::sync::Arc;
 
 use arrow_buffer::Buffer;
 
+use super::area::{page_bytes, system};
 use super::consumer::Consumer;
 use super::host::HostCharge;
 use super::reservation::{Export, Reservation};
@@ -18,6 +23,8 @@ use crate::{Error, ErrorKind, Figure, Result};
 
 /// The alignment Arrow recommends.
 const ALIGN: usize = 64;
+/// Working memory is mapped from this size up: few blocks, gone with their reader.
+const WORK_MAPPED_BYTES: usize = 64 << 10;
 
 /// Who is charged for a buffer after it was handed to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,7 +40,7 @@ pub enum ChargeMode {
     Detached,
 }
 
-/// Zeroed heap memory with its charge, aligned for Arrow.
+/// Zeroed memory with its charge, aligned for Arrow.
 #[derive(Debug)]
 pub struct Block {
     memory: Memory,
@@ -62,6 +69,8 @@ struct Aligned;
 struct Memory {
     start: NonNull<u8>,
     len: usize,
+    /// The length of the mapping; none for a block of the heap.
+    mapped: Option<usize>,
 }
 
 // SAFETY: it owns its memory; there is no interior mutability.
@@ -70,18 +79,40 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Block {
-    /// Reserves `len` bytes and `extra` that others will allocate with it (array shells), then
-    /// allocates.
+    /// Reserves and allocates `len` bytes of working memory.
     ///
     /// # Errors
-    /// `MemoryLimit` if the ledger refuses or the heap has no memory.
-    pub fn try_new(consumer: &Consumer, len: usize, extra: u64) -> Result<Self> {
-        let bytes = (len as u64).saturating_add(extra);
+    /// `MemoryLimit` if the ledger refuses or the system has no memory.
+    pub fn try_new(consumer: &Consumer, len: usize) -> Result<Self> {
+        Self::allocate(consumer, len, mapped_len(len, WORK_MAPPED_BYTES), 0)
+    }
+
+    /// Reserves `len` bytes that a caller will keep and `extra` that others will allocate with it
+    /// (array shells), then allocates. From one page up it is mapped.
+    ///
+    /// # Errors
+    /// As [`Block::try_new`].
+    pub fn try_new_to_keep(consumer: &Consumer, len: usize, extra: u64) -> Result<Self> {
+        Self::allocate(consumer, len, mapped_len(len, page_bytes()), extra)
+    }
+
+    /// What [`Block::try_new_to_keep`] reserves.
+    pub fn bytes_to_keep(len: usize, extra: u64) -> u64 {
+        (mapped_len(len, page_bytes()).unwrap_or(len) as u64).saturating_add(extra)
+    }
+
+    fn allocate(
+        consumer: &Consumer,
+        len: usize,
+        mapped: Option<usize>,
+        extra: u64,
+    ) -> Result<Self> {
+        let bytes = (mapped.unwrap_or(len) as u64).saturating_add(extra);
         let mut reservation = consumer.reserve(bytes)?;
         reservation.set_live(bytes);
-        let Some(memory) = Memory::zeroed(len) else {
+        let Some(memory) = Memory::zeroed(len, mapped) else {
             reservation.set_live(0);
-            return Err(Error::new(ErrorKind::MemoryLimit, "the heap has no memory for a block")
+            return Err(Error::new(ErrorKind::MemoryLimit, "the system has no memory for a block")
                 .with(Figure::Requested, len));
         };
         Ok(Self { memory, reservation })
@@ -136,16 +167,20 @@ impl fmt::Debug for BlockOwner {
 }
 
 impl Memory {
-    fn zeroed(len: usize) -> Option<Self> {
+    fn zeroed(len: usize, mapped: Option<usize>) -> Option<Self> {
+        if let Some(mapped_len) = mapped {
+            let start = system::map_populated(mapped_len).ok()?;
+            return Some(Self { start, len, mapped });
+        }
         let Ok(layout) = Layout::from_size_align(len, ALIGN) else {
             return None;
         };
         if len == 0 {
-            return Some(Self { start: NonNull::<Aligned>::dangling().cast(), len });
+            return Some(Self { start: NonNull::<Aligned>::dangling().cast(), len, mapped });
         }
         // SAFETY: the layout is not empty.
         let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        Some(Self { start, len })
+        Some(Self { start, len, mapped })
     }
 
     fn bytes(&self) -> &[u8] {
@@ -156,13 +191,21 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        if self.len > 0
+        if let Some(mapped) = self.mapped {
+            system::unmap(self.start, mapped);
+        } else if self.len > 0
             && let Ok(layout) = Layout::from_size_align(self.len, ALIGN)
         {
             // SAFETY: allocated in zeroed with this very layout.
             unsafe { dealloc(self.start.as_ptr(), layout) }
         }
     }
+}
+
+/// The length of a mapping for `len` bytes; none below `least`.
+fn mapped_len(len: usize, least: usize) -> Option<usize> {
+    let pages = || len.checked_next_multiple_of(page_bytes()).unwrap_or(usize::MAX);
+    (len >= least).then(pages)
 }
 
 impl fmt::Debug for Memory {

@@ -280,7 +280,7 @@ mod tests {
             let ledger = MemoryLedger::new(1 << 20);
             let shared = Arc::downgrade(&ledger.shared);
             let task = ledger.admit(1, 0).unwrap().remove(0);
-            let block = Block::try_new(&task.consumer("reader"), 64, 0).unwrap();
+            let block = Block::try_new(&task.consumer("reader"), 64).unwrap();
             let owner = block.into_owner(ChargeMode::Ledger);
             if ledger_first {
                 drop(ledger);

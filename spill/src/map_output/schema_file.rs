@@ -83,7 +83,7 @@ pub(crate) fn read_schema(
     if len > SCHEMA_BYTES_MAX || out.store().len(&file)? != SCHEMA_HEADER_BYTES as u64 + len {
         return Err(damaged());
     }
-    let mut encoded = Block::try_new(consumer, word(at::LENGTH) as usize, 0)?;
+    let mut encoded = Block::try_new(consumer, word(at::LENGTH) as usize)?;
     read_exact_at(out.store(), &file, &mut encoded, SCHEMA_HEADER_BYTES as u64)?;
     if crc32c::crc32c(&encoded) != word(at::CRC) {
         return Err(damaged());

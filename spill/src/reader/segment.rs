@@ -104,9 +104,9 @@ impl SegmentReader {
             let wanted = usize::try_from(left).unwrap_or(usize::MAX).saturating_add(ready.len());
             let wanted = wanted.min(READ_BYTES).max(len);
             // A small budget reads in smaller steps.
-            let mut larger = match Block::try_new(&self.consumer, wanted, 0) {
+            let mut larger = match Block::try_new(&self.consumer, wanted) {
                 Err(error) if error.kind() == ErrorKind::MemoryLimit && wanted > len => {
-                    Block::try_new(&self.consumer, len, 0)
+                    Block::try_new(&self.consumer, len)
                 }
                 made => made,
             }

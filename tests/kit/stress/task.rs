@@ -207,7 +207,8 @@ fn ask(
         15..20 => Held::Area(Area::try_new_if_free(consumer, len)?),
         20..35 => {
             let extra = rng.below(100);
-            Held::Block(Block::try_new(consumer, len, extra)?, bytes + extra)
+            let block = Block::try_new_to_keep(consumer, len, extra)?;
+            Held::Block(block, Block::bytes_to_keep(len, extra))
         }
         35..40 => {
             consumer.ask_others(bytes);

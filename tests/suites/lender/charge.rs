@@ -18,7 +18,7 @@ fn without_a_host_nothing_is_charged_to_it() {
     let refused = output.read(0, &task, ChargeMode::Host).map(drop).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InvalidArgument, "{refused}");
     // The mechanism below keeps it charged where it is.
-    let block = Block::try_new(&task.consumer("block"), 1 << 20, 0).unwrap();
+    let block = Block::try_new_to_keep(&task.consumer("block"), 1 << 20, 0).unwrap();
     let owner = block.into_owner(ChargeMode::Host);
     drop((output, task));
     assert_eq!((ledger.granted(), ledger.exported()), (1 << 20, 1 << 20));

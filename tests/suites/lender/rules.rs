@@ -60,7 +60,7 @@ fn buffers_dropped_after_their_task_can_be_taken_back() {
         let lender = Lender::generous();
         let ledger = lent(&lender, 1 << 20);
         let task = admit(&ledger, 0).unwrap();
-        let block = Block::try_new(&task.consumer("reader"), 9 << 20, 0).unwrap();
+        let block = Block::try_new_to_keep(&task.consumer("reader"), 9 << 20, 0).unwrap();
         let owner = block.into_owner(ChargeMode::Ledger);
         drop(task);
         if ledger_first {

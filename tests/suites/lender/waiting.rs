@@ -13,6 +13,8 @@ use bywash_tests::case::admit;
 use bywash_tests::lender::{Lender, Loan};
 use bywash_tests::watchdog;
 
+/// Whole pages, however large they are.
+const BLOCK_BYTES: u64 = 896 << 10;
 const LONG: Duration = Duration::from_secs(60);
 
 fn waiting(lender: &Arc<Lender>, capacity: u64) -> MemoryLedger {
@@ -40,7 +42,9 @@ fn a_waiter_is_lent_what_it_needs_in_parts() {
         Lender::new(1, 0, |asked, _| Loan::UpTo(if asked > 500_000 { asked } else { 7000 }));
     let ledger = waiting(&lender, 1 << 20);
     let (first, second) = (admit(&ledger, 0).unwrap(), admit(&ledger, 0).unwrap());
-    let block = Block::try_new(&first.consumer("reader"), 900_000, 0).unwrap();
+    let block =
+        Block::try_new_to_keep(&first.consumer("reader"), usize::try_from(BLOCK_BYTES).unwrap(), 0)
+            .unwrap();
     watchdog::within(
         LONG,
         || ledger.explain().to_string(),
@@ -51,12 +55,12 @@ fn a_waiter_is_lent_what_it_needs_in_parts() {
                 // Room for the waiter, but its memory goes along.
                 let owner = block.into_owner(ChargeMode::Host);
                 waiter.join().unwrap().unwrap();
-                assert_eq!(lender.lent(), 900_000);
+                assert_eq!(lender.lent(), BLOCK_BYTES);
                 drop(owner);
             });
         },
     );
-    assert_eq!(lender.books().handed_over, 900_000);
+    assert_eq!(lender.books().handed_over, BLOCK_BYTES);
     drop((first, second));
     lender.settle();
     drop(ledger);
@@ -73,7 +77,9 @@ fn a_waiter_is_told_the_hosts_error_and_what_it_was_lent_goes_back() {
     });
     let ledger = waiting(&lender, 1 << 20);
     let (first, second) = (admit(&ledger, 0).unwrap(), admit(&ledger, 0).unwrap());
-    let block = Block::try_new(&first.consumer("reader"), 900_000, 0).unwrap();
+    let block =
+        Block::try_new_to_keep(&first.consumer("reader"), usize::try_from(BLOCK_BYTES).unwrap(), 0)
+            .unwrap();
     let error = watchdog::within(
         LONG,
         || ledger.explain().to_string(),

@@ -210,7 +210,7 @@ fn strings(
         let start = rng.index(text.len() - length);
         match huge {
             Some(huge) if row == rows / 2 => {
-                builder.append_value(text.repeat(huge / text.len() + 1))
+                builder.append_value(text.repeat(huge / text.len() + 1));
             }
             _ if rng.chance(10) => builder.append_null(),
             _ => builder.append_value(&text[start..start + length]),

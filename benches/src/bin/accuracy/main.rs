@@ -33,7 +33,8 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use bywash::{
-    Codec, MemoryLedger, SpillDirs, SpillOptions, Store, TaskMemory, WriteProgress, minimum_budget,
+    Codec, FsStore, MemoryLedger, SpillDirs, SpillOptions, Store, TaskMemory, WriteProgress,
+    default_spill_dirs, minimum_budget,
 };
 use bywash_cli::report::{print, warn};
 use bywash_cli::sizes::parse_positive_size;
@@ -73,7 +74,8 @@ struct Arguments {
     /// Milliseconds between samples.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     sample_every: u64,
-    /// Where output and spills go, on a disk [default: the system's directory for temporary files].
+    /// Where output and spills go, on a disk [default: the first on a disk of $BYWASH_SPILL_DIRS,
+    /// /var/tmp, the system's directory for temporary files, the current one].
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Write every sample and spill here.
@@ -105,8 +107,7 @@ fn run(args: &Arguments) -> Result<()> {
     alloc::touch_tables();
     alloc::set_hook(sampler::at_event);
 
-    let parent = args.dir.clone().unwrap_or_else(std::env::temp_dir);
-    std::fs::create_dir_all(&parent).map_err(fail)?;
+    let parent = parent_dir(args)?;
     let work = tempfile::Builder::new().prefix("accuracy-").tempdir_in(parent).map_err(fail)?;
     let spill_dirs = open_spill_dirs(work.path())?;
     let jobs = make_jobs(args, work.path())?;
@@ -221,6 +222,17 @@ impl Drop for CountOnDrop<'_> {
     fn drop(&mut self) {
         self.0.fetch_add(1, Ordering::Release);
     }
+}
+
+/// Where the run's own directory is made.
+fn parent_dir(args: &Arguments) -> Result<PathBuf> {
+    if let Some(dir) = &args.dir {
+        std::fs::create_dir_all(dir).map_err(fail)?;
+        return Ok(dir.clone());
+    }
+    let store: Arc<dyn Store> = Arc::new(FsStore::new());
+    let found = default_spill_dirs(&store).map_err(fail)?;
+    found.dirs.into_iter().next().ok_or_else(|| "there is no directory to spill to".into())
 }
 
 fn open_spill_dirs(work: &Path) -> Result<Arc<SpillDirs>> {

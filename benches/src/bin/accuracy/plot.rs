@@ -32,8 +32,8 @@ pub(crate) fn draw(path: &Path, budget: u64, samples: &[Sample], spills: &[Spill
 
     let top = mebibytes(budget) * 1.15;
     let mut chart = ChartBuilder::on(&upper)
-        .caption("Memory of four kinds of shuffle, several at once, under one budget", FONT_TITLE)
         .margin(10)
+        .margin_top(LEGEND_HEIGHT)
         .x_label_area_size(20)
         .y_label_area_size(60)
         .build_cartesian_2d(0.0..end, 0.0..top)
@@ -43,6 +43,9 @@ pub(crate) fn draw(path: &Path, budget: u64, samples: &[Sample], spills: &[Spill
         .disable_x_mesh()
         .light_line_style(TRANSPARENT)
         .y_desc("MiB")
+        .x_label_formatter(&|seconds| format!("{seconds:.0}"))
+        .y_label_formatter(&|mebibytes| format!("{mebibytes:.0}"))
+        .axis_desc_style(FONT)
         .label_style(FONT)
         .draw()
         .map_err(fail)?;
@@ -58,27 +61,23 @@ pub(crate) fn draw(path: &Path, budget: u64, samples: &[Sample], spills: &[Spill
         ("resident", RESIDENT, slices(&running, end, |sample| mebibytes(sample.resident))),
         ("budget", BUDGET, vec![(0.0, mebibytes(budget)), (end, mebibytes(budget))]),
     ];
+    let title = "Memory of shuffles, several at once under one budget";
+    upper.draw(&Text::new(title, (70, 8), FONT_TITLE)).map_err(fail)?;
+    let mut place = 70;
     for (name, color, points) in series {
-        let drawn = chart.draw_series(LineSeries::new(points, color)).map_err(fail)?;
-        drawn.label(name).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color));
+        chart.draw_series(LineSeries::new(points, color)).map_err(fail)?;
+        place = legend(&upper, place, name, color)?;
     }
     let marks = spills.iter().map(|spill| {
         let at = seconds(spill.begin);
         PathElement::new([(at, 0.0), (at, top * 0.025)], SPILL)
     });
-    let drawn = chart.draw_series(marks).map_err(fail)?;
-    drawn
-        .label("a spill begins")
-        .legend(|(x, y)| PathElement::new([(x + 9, y - 5), (x + 9, y + 5)], SPILL));
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
-        .background_style(WHITE.mix(0.85))
-        .border_style(SPILL)
-        .label_font(FONT)
-        .draw()
-        .map_err(fail)?;
+    chart.draw_series(marks).map_err(fail)?;
+    legend(&upper, place, "a spill begins (below)", SPILL)?;
 
+    // Of a few hundred bytes, before the first task and after the last, nothing is charged.
+    let large = |sample: &&Sample| sample.counted >= 1 << 20;
+    let stopped: Vec<&Sample> = stopped.into_iter().filter(large).collect();
     let errors = slices(&stopped, end, |sample| error_ratio(sample) * 100.0);
     let top = errors.iter().fold(1.0, |top: f64, point| top.max(point.1)) * 1.1;
     let mut chart = ChartBuilder::on(&lower)
@@ -94,6 +93,9 @@ pub(crate) fn draw(path: &Path, budget: u64, samples: &[Sample], spills: &[Spill
         .y_labels(5)
         .x_desc("seconds")
         .y_desc("|live - counted|, %")
+        .x_label_formatter(&|seconds| format!("{seconds:.0}"))
+        .y_label_formatter(&|percent| format!("{percent:.1}"))
+        .axis_desc_style(FONT)
         .label_style(FONT)
         .draw()
         .map_err(fail)?;
@@ -101,6 +103,24 @@ pub(crate) fn draw(path: &Path, budget: u64, samples: &[Sample], spills: &[Spill
         chart.draw_series(LineSeries::new(points, color)).map_err(fail)?;
     }
     root.present().map_err(fail)
+}
+
+/// A line and its name; returns where the next one may be.
+fn legend<B: DrawingBackend>(
+    area: &DrawingArea<B, plotters::coord::Shift>,
+    place: i32,
+    name: &str,
+    color: RGBColor,
+) -> Result<i32>
+where
+    B::ErrorType: 'static,
+{
+    let line = [(place, LEGEND_AT), (place + 18, LEGEND_AT)];
+    area.draw(&PathElement::new(line, color.stroke_width(2))).map_err(fail)?;
+    let text = (place + 24, LEGEND_AT - 7);
+    area.draw(&Text::new(name, text, FONT)).map_err(fail)?;
+    // Letters of this font are about seven pixels wide.
+    Ok(text.0 + 7 * i32::try_from(name.len()).unwrap_or(0) + 24)
 }
 
 /// The least and the most of each slice of time, in the order they came.
@@ -127,5 +147,7 @@ fn mebibytes(bytes: u64) -> f64 {
     as_f64(bytes) / as_f64(1 << 20)
 }
 
-const FONT: (&str, u32) = ("sans-serif", 12);
-const FONT_TITLE: (&str, u32) = ("sans-serif", 15);
+const LEGEND_HEIGHT: u32 = 58;
+const LEGEND_AT: i32 = 44;
+const FONT: (&str, u32) = ("sans-serif", 15);
+const FONT_TITLE: (&str, u32) = ("sans-serif", 20);

@@ -67,12 +67,13 @@ struct Percentiles {
     max: f64,
 }
 
+/// In bytes.
 #[derive(Debug, Serialize)]
 struct Last {
-    granted_bytes: u64,
-    live_bytes: u64,
-    counted_bytes: u64,
-    resident_bytes: u64,
+    granted: u64,
+    live: u64,
+    counted: u64,
+    resident: u64,
 }
 
 /// What spills gave back: the most during a spill less the least from its end until the same task's
@@ -139,10 +140,10 @@ impl Report {
             resident_bytes_max: most(|sample| sample.resident),
             resident_above_granted_bytes_max: samples.iter().map(above).max().unwrap_or(0),
             last: Last {
-                granted_bytes: last.granted,
-                live_bytes: last.live,
-                counted_bytes: last.counted,
-                resident_bytes: last.resident,
+                granted: last.granted,
+                live: last.live,
+                counted: last.counted,
+                resident: last.resident,
             },
             spills: Falls::of(&falls),
             bounds: Vec::new(),
@@ -265,10 +266,16 @@ impl Bound {
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, excess, unit, kept } = self;
-        if *kept {
-            write!(f, "kept: {name} ({:.3} {unit} below)", -excess)
-        } else {
-            write!(f, "missed: {name} ({excess:.3} {unit} above)")
+        let distance = excess.abs();
+        let distance = match *unit {
+            "bytes" => format!("{:.2} MiB", distance / MIB),
+            "%" => format!("{distance:.3} %"),
+            unit => format!("{distance} {unit}"),
+        };
+        match kept {
+            true if *excess < 0.0 => write!(f, "kept: {name} ({distance} to spare)"),
+            true => write!(f, "kept: {name}"),
+            false => write!(f, "missed: {name} ({distance} too much)"),
         }
     }
 }
@@ -331,10 +338,10 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "with all ended      {} granted, {} live, {} counted, {} resident",
-            human_size(last.granted_bytes),
-            human_size(last.live_bytes),
-            human_size(last.counted_bytes),
-            human_size(last.resident_bytes),
+            human_size(last.granted),
+            human_size(last.live),
+            human_size(last.counted),
+            human_size(last.resident),
         )?;
         self.bounds.iter().try_for_each(|bound| writeln!(f, "{bound}"))
     }
@@ -356,7 +363,7 @@ fn signed_f64(bytes: i64) -> f64 {
     if bytes < 0 { -magnitude } else { magnitude }
 }
 
-const MIB: f64 = 1048576.0;
+const MIB: f64 = 1_048_576.0;
 const ERROR_BYTES: u64 = 1 << 20;
 const OVERHEAD_BYTES: u64 = 16 << 20;
 const THREAD_BYTES: u64 = 1 << 20;

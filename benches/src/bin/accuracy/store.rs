@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use bywash::{FsStore, Result, Store};
+use bywash_node::Filesystem;
 use bywash_spill::{Access, Lock, Name, Publish, StoreDir, StoreFile};
 
 use crate::gate::GATE;
@@ -56,6 +57,7 @@ impl Store for StoppingStore {
         fn make_dir_all(path: &Path) -> ();
         fn open_dir(path: &Path) -> StoreDir;
         fn open_subdir(dir: &StoreDir, name: &Name) -> StoreDir;
+        fn filesystem(dir: &StoreDir) -> Filesystem;
         fn list(dir: &StoreDir, visit: &mut dyn FnMut(&Name) -> Result<()>) -> ();
         fn make_dir(dir: &StoreDir, name: &Name) -> Publish;
         fn open(dir: &StoreDir, name: &Name, access: Access) -> StoreFile;
