@@ -57,7 +57,7 @@ fn grants(consumer: &Consumer, count: u64) -> Duration {
                 kept.push(reservation);
             }
         }
-        took += now() - start;
+        took += now().saturating_sub(start);
         kept.clear();
         left -= batch;
     }
@@ -69,7 +69,7 @@ fn pairs(consumer: &Consumer, count: u64) -> Duration {
     for _ in 0..count {
         drop(black_box(consumer.try_reserve(black_box(4096))));
     }
-    now() - start
+    now().saturating_sub(start)
 }
 
 fn grown(consumer: &Consumer, count: u64) -> Duration {
@@ -82,7 +82,7 @@ fn grown(consumer: &Consumer, count: u64) -> Duration {
             reservation.shrink(4096);
         }
     }
-    now() - start
+    now().saturating_sub(start)
 }
 
 /// Time of this thread on its core.

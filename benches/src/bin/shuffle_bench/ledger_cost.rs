@@ -40,7 +40,7 @@ pub(crate) fn measure(tasks: usize) -> Result<Duration> {
         let running: Vec<_> = tasks
             .iter()
             .map(|task| {
-                scope.spawn(|| {
+                scope.spawn(|| -> Result<Duration> {
                     let consumer = task.consumer("bench");
                     let clock = Clock::start();
                     for _ in 0..ROUNDS {
