@@ -9,8 +9,8 @@ use std::process::Command;
 use bywash::MemoryLedger;
 use bywash_tests::{child, skipped};
 
-/// Measured 411 and 566 with Rust 1.95; a quarter more fails.
-const INSTRUCTIONS_MAX: u64 = if cfg!(debug_assertions) { 708 } else { 514 };
+/// Measured 437 optimised and 601 in a development build, with Rust 1.95; a quarter more fails.
+const INSTRUCTIONS_MAX: u64 = if cfg!(debug_assertions) { 751 } else { 546 };
 
 #[test]
 fn a_grant_and_its_release_take_few_instructions() {

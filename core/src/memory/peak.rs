@@ -14,6 +14,8 @@ pub(super) struct PeakByName {
     peak: u64,
     /// Counts peaks.
     epoch: u64,
+    /// Granted to those who sleep, and in no name's figure yet, when the peak was reached.
+    uncollected_at_peak: u64,
 }
 
 /// A name's entry.
@@ -32,7 +34,7 @@ struct Entry {
 impl PeakByName {
     pub(super) const fn new() -> Self {
         let entry = Entry { name: "other", granted: 0, at_peak: 0, epoch: 0 };
-        Self { entries: [entry; NAMES_MAX], names: 0, peak: 0, epoch: 0 }
+        Self { entries: [entry; NAMES_MAX], names: 0, peak: 0, epoch: 0, uncollected_at_peak: 0 }
     }
 
     pub(super) fn index_of(&mut self, name: &'static str) -> NameIndex {
@@ -50,12 +52,18 @@ impl PeakByName {
         NameIndex(self.names - 1)
     }
 
-    /// Counts a grant; `granted` is afterwards the sum over all names and of what is exported.
-    pub(super) fn add(&mut self, index: NameIndex, bytes: u64, granted: u64) {
+    /// Counts a grant; see [`PeakByName::reached`] for the sums afterwards.
+    pub(super) fn add(&mut self, index: NameIndex, bytes: u64, granted: u64, uncollected: u64) {
         self.change(index, |now| now.saturating_add(bytes));
+        self.reached(granted, uncollected);
+    }
+
+    /// `granted` is the sum over all names, of what is exported and of what is uncollected.
+    pub(super) const fn reached(&mut self, granted: u64, uncollected: u64) {
         if granted > self.peak {
             self.peak = granted;
             self.epoch += 1;
+            self.uncollected_at_peak = uncollected;
         }
     }
 
@@ -86,7 +94,9 @@ impl PeakByName {
         let mut held: Vec<_> = named.collect();
         // What no name held was with buffers: counted without a lock, it is known as the rest only.
         let named: u64 = held.iter().map(|(_, bytes)| bytes).sum();
-        held.push(("exported", self.peak.saturating_sub(named)));
+        let rest = self.peak.saturating_sub(named);
+        held.push(("exported", rest.saturating_sub(self.uncollected_at_peak)));
+        held.push(("granted to waiters", rest.min(self.uncollected_at_peak)));
         held.retain(|(_, bytes)| *bytes > 0);
         held.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
         held
@@ -102,15 +112,19 @@ mod tests {
         let mut peak = PeakByName::new();
         let (writer, reader) = (peak.index_of("writer"), peak.index_of("reader"));
         assert_eq!(peak.index_of("writer"), writer);
-        peak.add(writer, 10, 10);
-        peak.add(reader, 5, 15);
+        peak.add(writer, 10, 10, 0);
+        peak.add(reader, 5, 15, 0);
         peak.sub(writer, 10);
-        peak.add(reader, 4, 9);
+        peak.add(reader, 4, 9, 0);
         assert_eq!((peak.peak(), peak.breakdown()), (15, vec![("writer", 10), ("reader", 5)]));
-        peak.add(writer, 8, 20);
+        peak.add(writer, 8, 20, 0);
         peak.sub(reader, 9);
         let held = vec![("reader", 9), ("writer", 8), ("exported", 3)];
         assert_eq!((peak.peak(), peak.breakdown()), (20, held));
+        peak.reached(30, 7);
+        peak.add(reader, 5, 28, 2);
+        let held = vec![("exported", 15), ("writer", 8), ("granted to waiters", 7)];
+        assert_eq!((peak.peak(), peak.breakdown()), (30, held));
     }
 
     #[test]
@@ -122,8 +136,8 @@ mod tests {
         ];
         let places: Vec<NameIndex> = names.iter().map(|name| peak.index_of(name)).collect();
         assert_eq!(places[31], places[32]);
-        peak.add(places[31], 1, 1);
-        peak.add(places[32], 1, 2);
+        peak.add(places[31], 1, 1, 0);
+        peak.add(places[32], 1, 2, 0);
         assert_eq!(peak.breakdown(), vec![("other", 2)]);
         assert_eq!(peak.index_of("a"), places[0]);
     }

@@ -91,9 +91,14 @@ pub(super) fn reserve(
 }
 
 /// Asks other tasks for `missing` bytes: those above their share, then those above half of it, the
-/// largest first.
+/// largest first. Nobody is asked when the requester's own share is what keeps it from them: it
+/// could not have what the others give.
 pub(super) fn ask_others(requester: &Consumer, mut missing: u64) {
     let ledger = requester.ledger();
+    let room = requester.task_share().saturating_sub(requester.task().granted());
+    if missing > room {
+        return;
+    }
     let share = ledger.share();
     for floor in [share, share / 2] {
         let round = next_round();

@@ -162,10 +162,8 @@ impl LedgerShared {
 
     /// Counts what the state machine has granted.
     pub(super) fn note_grant(&self, inner: &mut Inner, account: Account, bytes: u64) {
-        inner.grants += 1;
         let granted = self.granted.fetch_add(bytes, Ordering::AcqRel) + bytes;
-        inner.peak.add(account.name, bytes, granted);
-        self.peak_granted.store(inner.peak.peak(), Ordering::Relaxed);
+        self.note(inner, account, bytes, granted);
     }
 
     /// As [`LedgerShared::note_grant`], for what a queued request was granted: the figures have it
@@ -173,8 +171,12 @@ impl LedgerShared {
     pub(super) fn note_collected(&self, inner: &mut Inner, account: Account, bytes: u64) {
         inner.uncollected = inner.uncollected.saturating_sub(bytes);
         let granted = self.granted.load(Ordering::Acquire);
+        self.note(inner, account, bytes, granted);
+    }
+
+    fn note(&self, inner: &mut Inner, account: Account, bytes: u64, granted: u64) {
         inner.grants += 1;
-        inner.peak.add(account.name, bytes, granted);
+        inner.peak.add(account.name, bytes, granted, inner.uncollected);
         self.peak_granted.store(inner.peak.peak(), Ordering::Relaxed);
     }
 
@@ -355,7 +357,9 @@ impl LedgerShared {
     fn count_uncollected(&self, inner: &mut Inner) {
         let (before, now) = (inner.uncollected, inner.state.uncollected());
         if now > before {
-            self.granted.fetch_add(now - before, Ordering::AcqRel);
+            let granted = self.granted.fetch_add(now - before, Ordering::AcqRel) + now - before;
+            inner.peak.reached(granted, now);
+            self.peak_granted.store(inner.peak.peak(), Ordering::Relaxed);
         } else if now < before {
             self.granted.fetch_sub(before - now, Ordering::AcqRel);
         }

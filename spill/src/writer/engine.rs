@@ -93,6 +93,11 @@ impl Engine {
     /// Spills if somebody asked while this writer was busy.
     pub(super) fn answer_reclaim(&mut self) -> Result<()> {
         if self.consumer.is_wanted() {
+            if self.consumer.reclaimable() == 0 {
+                // A run now would be a small one, and nobody's gain.
+                self.consumer.take_wanted();
+                return Ok(());
+            }
             self.spill(SpillCause::Reclaim)?;
         }
         Ok(())

@@ -274,6 +274,10 @@ impl Spillable for Shared {
         let State::Open(engine) = &mut *state else {
             return Reclaimed::Freed(0);
         };
+        if self.consumer.reclaimable() == 0 {
+            self.consumer.take_wanted();
+            return Reclaimed::Freed(0);
+        }
         let held = self.consumer.granted();
         if let Err(error) = engine.spill(SpillCause::Reclaim) {
             self.fail(&mut state, State::FailedReclaim(error));

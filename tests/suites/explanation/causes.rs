@@ -77,6 +77,27 @@ fn pressure_names_the_writer_and_what_it_needed() {
     }
 }
 
+/// A writer that its own share stops asked the others before it spilled: they spilled for nothing,
+/// as what they gave was not for it.
+#[test]
+fn a_task_at_its_share_asks_nobody() {
+    let writers = Writers::new();
+    let ledger = MemoryLedger::new(8 << 20);
+    let tasks = ledger.admit(2, 0).unwrap();
+    let mut running: Vec<_> =
+        (0u64..).zip(&tasks).map(|(map, task)| writers.writer(task, map)).collect();
+    for _ in 0..20 {
+        for writer in &mut running {
+            writer.write(&writers.rows(40_000)).unwrap();
+        }
+    }
+    let explanation = ledger.explain();
+    assert!(explanation.spills.len() > 2, "{explanation}");
+    for record in &explanation.spills {
+        assert_eq!((record.cause, record.asker), (SpillCause::Pressure, record.holder), "{record}");
+    }
+}
+
 #[test]
 fn a_reclaiming_host_is_named_with_what_it_missed() {
     let writers = Writers::new();
