@@ -25,6 +25,8 @@ const TABLE: &[(&str, &[&str])] = &[
             "half",
             "libc",
             "lz4_flex",
+            // Under cfg(shuttle) only.
+            "shuttle",
             "twox-hash",
             "zstd-sys",
         ],

@@ -39,8 +39,6 @@ pub(super) struct ConsumerShared {
     /// While it spills it is granted nothing.
     spilling: AtomicBool,
     cancelled: AtomicBool,
-    /// The last round of asking that it took part in.
-    round: AtomicU64,
     spillable: OnceLock<Weak<dyn Spillable>>,
 }
 
@@ -64,7 +62,6 @@ impl Consumer {
                 credit: AtomicU64::new(0),
                 spilling: AtomicBool::new(false),
                 cancelled: AtomicBool::new(false),
-                round: AtomicU64::new(0),
                 spillable: OnceLock::new(),
             }),
         }
@@ -353,12 +350,9 @@ impl Consumer {
         }
     }
 
-    pub(super) fn round(&self) -> u64 {
-        self.shared.round.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn mark_round(&self, round: u64) {
-        self.shared.round.store(round, Ordering::Relaxed);
+    /// Where it lies, to be known by.
+    pub(super) fn place(&self) -> usize {
+        Arc::as_ptr(&self.shared).addr()
     }
 }
 

@@ -13,6 +13,32 @@ pub(super) struct Host {
     pub(super) slack: u64,
 }
 
+/// Keeps a request from asking a host without end that takes back as much as it lends.
+pub(super) struct Asking {
+    missing_least: u64,
+    fruitless: u32,
+}
+
+impl Asking {
+    pub(super) const fn new() -> Self {
+        Self { missing_least: u64::MAX, fruitless: 0 }
+    }
+
+    /// Whether to ask again, now that so many bytes are missing.
+    pub(super) const fn goes_on(&mut self, missing: u64) -> bool {
+        if missing < self.missing_least {
+            self.missing_least = missing;
+        } else {
+            self.fruitless += 1;
+        }
+        self.fruitless < FRUITLESS_MAX
+    }
+}
+
+/// How often a host is asked by one request without its missing less afterwards: others may have
+/// been served first.
+const FRUITLESS_MAX: u32 = 8;
+
 impl LedgerShared {
     /// Asks the host for what is missing and half the slack. Called with no lock held; returns
     /// what it lent, which the caller must count.

@@ -13,6 +13,7 @@
 //! freed. No lock is held while a consumer spills or the system is asked for memory.
 
 mod area;
+mod asked;
 mod birth;
 mod block;
 mod consumer;

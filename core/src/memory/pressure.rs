@@ -7,6 +7,7 @@
 //!
 //! No lock is held while a consumer spills. Nothing here allocates but reports and errors.
 
+use super::asked::Asked;
 use super::consumer::Consumer;
 use super::counters::Counters;
 use super::explain::Party;
@@ -15,7 +16,6 @@ use super::reservation::Reservation;
 use super::shared::{LedgerShared, Refusal};
 use super::task::TaskShared;
 use crate::sync::Arc;
-use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::{Error, Result};
 
 /// Memory that can be given back by writing it to disk.
@@ -38,31 +38,24 @@ pub enum Reclaimed {
     Busy,
 }
 
-/// Numbers the rounds of asking, so that each consumer is asked once in a round.
-static ROUNDS: AtomicU64 = AtomicU64::new(1);
-
-fn next_round() -> u64 {
-    ROUNDS.fetch_add(1, Ordering::Relaxed)
-}
-
 /// Reserves after a refusal, by asking the task's other consumers.
 pub(super) fn reserve_now(
     requester: &Consumer,
     bytes: u64,
     mut refusal: Refusal,
 ) -> Result<Reservation, Refusal> {
-    let round = next_round();
-    requester.mark_round(round);
+    let mut asked = Asked::nobody();
+    asked.add(requester.place());
     loop {
         let Refusal::Short(shortfall) = refusal else {
             return Err(refusal);
         };
         let missing = shortfall.requested.saturating_sub(shortfall.available);
-        let Some(chosen) = requester.task().pick(missing, round) else {
+        let Some(chosen) = requester.task().pick(missing, &asked) else {
             Counters::add(&requester.ledger().counters.refusals, 1);
             return Err(refusal);
         };
-        chosen.mark_round(round);
+        asked.add(chosen.place());
         chosen.ask_to_spill(requester.party(), missing);
         refusal = match requester.grant(bytes) {
             Ok(()) => return Ok(Reservation::new(requester.clone(), bytes)),
@@ -101,39 +94,39 @@ pub(super) fn ask_others(requester: &Consumer, mut missing: u64) {
     }
     let share = ledger.share();
     for floor in [share, share / 2] {
-        let round = next_round();
-        requester.task().mark_round(round);
+        let mut asked = Asked::nobody();
+        asked.add(requester.task().place());
         while missing > 0 {
-            let largest = largest_task(ledger, round);
+            let largest = largest_task(ledger, &mut asked);
             let Some((task, granted)) = largest.filter(|(_, granted)| *granted > floor) else {
                 break;
             };
-            let asked = task.ask_all(requester.party(), missing.min(granted - floor));
-            missing = missing.saturating_sub(asked);
+            let marked = task.ask_all(requester.party(), missing.min(granted - floor));
+            missing = missing.saturating_sub(marked);
         }
     }
 }
 
 /// Marks consumers of all tasks, the largest first, until they could give `bytes`.
 pub(super) fn ask_everybody(ledger: &LedgerShared, mut bytes: u64) {
-    let round = next_round();
+    let mut asked = Asked::nobody();
     while bytes > 0 {
-        let Some((task, _)) = largest_task(ledger, round) else {
+        let Some((task, _)) = largest_task(ledger, &mut asked) else {
             return;
         };
         bytes = bytes.saturating_sub(task.ask_all(Party::HOST, bytes));
     }
 }
 
-fn largest_task(ledger: &LedgerShared, round: u64) -> Option<(Arc<TaskShared>, u64)> {
-    let unasked = each_task(ledger).filter(|task| task.round() != round);
+fn largest_task(ledger: &LedgerShared, asked: &mut Asked) -> Option<(Arc<TaskShared>, u64)> {
+    let unasked = each_task(ledger).filter(|task| !asked.has(task.place()));
     let (task, granted) = unasked
         .map(|task| {
             let granted = task.granted();
             (task, granted)
         })
         .max_by_key(|(_, granted)| *granted)?;
-    task.mark_round(round);
+    asked.add(task.place());
     Some((task, granted))
 }
 
@@ -144,19 +137,23 @@ pub(super) fn reclaim(ledger: &LedgerShared, bytes: u64) -> u64 {
     let wanted = claim.unwrap_or(bytes);
     let repay = |missing: u64| if claim.is_some() { ledger.repay(missing) } else { 0 };
     let mut given = repay(wanted);
-    let round = next_round();
+    let mut asked = Asked::nobody();
     while given < wanted {
         let missing = wanted - given;
         let best =
-            each_task(ledger).filter_map(|task| task.pick(missing, round)).reduce(better(missing));
+            each_task(ledger).filter_map(|task| task.pick(missing, &asked)).reduce(better(missing));
         let Some(chosen) = best else {
             break;
         };
-        chosen.mark_round(round);
         let freed = chosen.ask_to_spill(Party::HOST, missing);
+        if freed == 0 {
+            asked.add(chosen.place());
+        }
         given += if claim.is_some() { repay(missing) } else { freed };
     }
     if claim.is_some() {
+        // What came back otherwise meanwhile is the host's as well.
+        given += repay(wanted.saturating_sub(given));
         ledger.end_repayment(wanted.saturating_sub(given));
     }
     Counters::add(&ledger.counters.reclaimed, given);
@@ -210,3 +207,6 @@ pub(super) fn describe_holders(ledger: &LedgerShared) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

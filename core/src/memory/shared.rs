@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::counters::{Counters, LedgerSnapshot};
 use super::explain::{Spill, SpillLog, SpillRecord};
-use super::host::Host;
+use super::host::{Asking, Host};
 use super::peak::{NameIndex, PeakByName};
 use super::state::{Acquire, LedgerState, Patience, Shortfall, TaskId};
 use super::task::TaskShared;
@@ -125,7 +125,7 @@ impl LedgerShared {
 
     #[cold]
     fn acquire_slowly(&self, account: Account, bytes: u64) -> Result<(), Refusal> {
-        let mut lent = 0;
+        let (mut lent, mut asking) = (0, Asking::new());
         loop {
             let answer = self.locked(|inner| {
                 inner.collect_returned();
@@ -145,15 +145,12 @@ impl LedgerShared {
                 Acquire::Wait(_) => return Err(Refusal::Host(WAITED_WITHOUT_PATIENCE)),
             };
             let available = bytes.saturating_sub(missing);
-            lent = match self.borrow_from_host(missing) {
-                Ok(lent) => lent,
-                Err(error) => {
-                    self.return_surplus();
-                    return Err(Refusal::Host(error));
-                }
-            };
+            let answer =
+                if asking.goes_on(missing) { self.borrow_from_host(missing) } else { Ok(0) };
+            lent = answer.as_ref().copied().unwrap_or(0);
             if lent == 0 {
                 self.return_surplus();
+                answer.map_err(Refusal::Host)?;
                 let capacity = self.capacity();
                 return Err(Refusal::Short(Shortfall { requested: bytes, available, capacity }));
             }
@@ -169,8 +166,10 @@ impl LedgerShared {
     /// As [`LedgerShared::note_grant`], for what a queued request was granted: the figures have it
     /// since then.
     pub(super) fn note_collected(&self, inner: &mut Inner, account: Account, bytes: u64) {
-        inner.uncollected = inner.uncollected.saturating_sub(bytes);
-        let granted = self.granted.load(Ordering::Acquire);
+        // It may have been granted under this very lock, and not be in the figures yet.
+        let (before, now) = (inner.uncollected, inner.state.uncollected());
+        let granted = self.change_granted(before, now + bytes);
+        inner.uncollected = now;
         self.note(inner, account, bytes, granted);
     }
 
@@ -356,14 +355,23 @@ impl LedgerShared {
     /// What was granted to those who sleep is granted: nobody else can have it.
     fn count_uncollected(&self, inner: &mut Inner) {
         let (before, now) = (inner.uncollected, inner.state.uncollected());
-        if now > before {
-            let granted = self.granted.fetch_add(now - before, Ordering::AcqRel) + now - before;
-            inner.peak.reached(granted, now);
-            self.peak_granted.store(inner.peak.peak(), Ordering::Relaxed);
-        } else if now < before {
-            self.granted.fetch_sub(before - now, Ordering::AcqRel);
+        if now != before {
+            let granted = self.change_granted(before, now);
+            inner.uncollected = now;
+            if now > before {
+                inner.peak.reached(granted, now);
+                self.peak_granted.store(inner.peak.peak(), Ordering::Relaxed);
+            }
         }
-        inner.uncollected = now;
+    }
+
+    /// Counts that a part of what is granted was `before` and is `now`; returns the whole.
+    fn change_granted(&self, before: u64, now: u64) -> u64 {
+        if now >= before {
+            self.granted.fetch_add(now - before, Ordering::AcqRel) + (now - before)
+        } else {
+            self.granted.fetch_sub(before - now, Ordering::AcqRel) - (before - now)
+        }
     }
 }
 

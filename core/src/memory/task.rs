@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::PoisonError;
 
+use super::asked::Asked;
 use super::consumer::{Consumer, ConsumerShared};
 use super::explain::Party;
 use super::pressure;
@@ -35,8 +36,6 @@ pub(super) struct TaskShared {
     exported: AtomicU64,
     cancelled: AtomicBool,
     ended: AtomicBool,
-    /// The last round of asking that it took part in.
-    round: AtomicU64,
     consumers: Mutex<Vec<Weak<ConsumerShared>>>,
 }
 
@@ -126,7 +125,6 @@ impl TaskShared {
             exported: AtomicU64::new(0),
             cancelled: AtomicBool::new(false),
             ended: AtomicBool::new(false),
-            round: AtomicU64::new(0),
             consumers: Mutex::new(Vec::new()),
         }
     }
@@ -176,18 +174,16 @@ impl TaskShared {
         self.ledger.release_later(&self.returned, bytes);
     }
 
-    pub(super) fn round(&self) -> u64 {
-        self.round.load(Ordering::Relaxed)
+    /// Where it lies, to be known by.
+    pub(super) fn place(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
-    pub(super) fn mark_round(&self, round: u64) {
-        self.round.store(round, Ordering::Relaxed);
-    }
-
-    /// The consumer to ask for `missing` bytes that was not asked in this round: the smallest that
+    /// The consumer to ask for `missing` bytes that was not asked yet: the smallest that
     /// alone covers them, else the largest.
-    pub(super) fn pick(&self, missing: u64, round: u64) -> Option<Consumer> {
-        let unasked = |consumer: &Consumer| consumer.round() != round && consumer.reclaimable() > 0;
+    pub(super) fn pick(&self, missing: u64, asked: &Asked) -> Option<Consumer> {
+        let unasked =
+            |consumer: &Consumer| consumer.reclaimable() > 0 && !asked.has(consumer.place());
         self.each_consumer().filter(unasked).reduce(pressure::better(missing))
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::counters::Counters;
+use super::host::Asking;
 use super::shared::{Account, Inner, LedgerShared, Refusal};
 use super::state::{Acquire, Admission, Patience, TaskId, WaitStatus, WaitToken};
 use crate::port::{Clock, Park};
@@ -47,6 +48,7 @@ impl LedgerShared {
         };
         let queued = Queued::new(self, token);
         before();
+        let mut asking = Asking::new();
         let waited = self.sleep_until(waiting, cancelled, || {
             let status = self.locked(|inner| {
                 inner.collect_returned();
@@ -59,7 +61,7 @@ impl LedgerShared {
             match status {
                 WaitStatus::Granted => Look::Answered(Ok(())),
                 WaitStatus::Waiting => Look::Sleep,
-                WaitStatus::Unfunded(missing) => match self.fund_waiter(missing) {
+                WaitStatus::Unfunded(missing) => match self.fund_waiter(&mut asking, missing) {
                     // A part of it answers nobody, so nobody would wake this thread.
                     Ok(()) => Look::Again,
                     Err(refusal) => Look::Answered(Err(refusal)),
@@ -78,8 +80,9 @@ impl LedgerShared {
     }
 
     /// Asks the host for what a waiter misses whose turn has come.
-    fn fund_waiter(&self, missing: u64) -> Result<(), Refusal> {
-        let lent = self.borrow_from_host(missing).map_err(Refusal::Host)?;
+    fn fund_waiter(&self, asking: &mut Asking, missing: u64) -> Result<(), Refusal> {
+        let lent = if asking.goes_on(missing) { self.borrow_from_host(missing) } else { Ok(0) };
+        let lent = lent.map_err(Refusal::Host)?;
         if lent == 0 {
             return Err(Refusal::Host(HOST_HAS_NONE.with(Figure::Requested, missing)));
         }
@@ -111,12 +114,16 @@ impl LedgerShared {
                 inner.collect_returned();
                 inner.state.poll_admission(token)
             });
-            if status == WaitStatus::Granted { Look::Answered(tasks) } else { Look::Sleep }
+            match status {
+                WaitStatus::Granted => Look::Answered(Ok(tasks)),
+                WaitStatus::Refused(shortfall) => Look::Answered(Err(shortfall.into())),
+                WaitStatus::Waiting | WaitStatus::Unfunded(_) | WaitStatus::Gone => Look::Sleep,
+            }
         });
-        if waited.is_ok() {
+        if matches!(waited, Ok(Ok(_))) {
             queued.end();
         }
-        waited.map_err(|error| error.with(Figure::Requested, minimum))
+        waited.unwrap_or_else(|error| Err(error.with(Figure::Requested, minimum)))
     }
 
     /// Sleeps until `look` has an answer.

@@ -75,7 +75,7 @@ impl From<Shortfall> for Error {
 }
 
 /// Who holds what; see the module documentation for the rules.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LedgerState {
     capacity: u64,
     /// What the host has lent and not taken back; all there is without a host.
@@ -130,10 +130,13 @@ impl LedgerState {
     /// `MemoryLimit` if the promises do not fit together, a share would fall below a minimum, or
     /// others wait for what is left. With patience that is an error only if it can never fit.
     pub fn admit(&mut self, count: u32, minimum: u64, patience: Patience) -> Result<Admission> {
-        let alone = self.capacity / u64::from(count.max(1));
         match self.check_admission(count, minimum, self.queue.claims().all()) {
-            Ok(()) => Ok(Admission::Admitted(self.add_tasks(count, minimum))),
-            Err(error) if patience == Patience::Never || minimum > alone => Err(error),
+            Ok(()) => {
+                let tasks = self.add_tasks(count, minimum);
+                self.serve();
+                Ok(Admission::Admitted(tasks))
+            }
+            Err(error) if patience == Patience::Never || minimum > self.alone(count) => Err(error),
             Err(_) => Ok(Admission::Wait(self.queue.push(Claim::Admission { count, minimum }))),
         }
     }
@@ -142,7 +145,7 @@ impl LedgerState {
     pub fn poll_admission(&mut self, token: WaitToken) -> (WaitStatus, Vec<TaskId>) {
         let Some((Claim::Admission { count, minimum }, claimed)) = self.queue.claim_of(token)
         else {
-            return (WaitStatus::Gone, Vec::new());
+            return (self.queue.poll(token), Vec::new());
         };
         if self.check_admission(count, minimum, claimed).is_err() {
             return (WaitStatus::Waiting, Vec::new());
@@ -167,6 +170,11 @@ impl LedgerState {
             }
         }
         Ok(())
+    }
+
+    /// What each of `count` tasks can be promised at most.
+    fn alone(&self, count: u32) -> u64 {
+        self.capacity / u64::from(count.max(1))
     }
 
     fn add_tasks(&mut self, count: u32, minimum: u64) -> Vec<TaskId> {
@@ -201,19 +209,20 @@ impl LedgerState {
 
     /// Asks for `bytes` on behalf of `task`. Allocates nothing unless it queues.
     pub fn acquire(&mut self, task: TaskId, bytes: u64, patience: Patience) -> Acquire {
-        match self.decide(task, bytes, self.queue.claims()) {
+        let claims = self.queue.claims();
+        match self.decide(task, bytes, claims) {
             Decision::Grant => {
-                let holding = self.holding;
                 let answer = self.grant(task, bytes);
-                if self.holding != holding {
-                    self.serve();
-                }
+                // Those of its task may wait no longer; and shares fall when it begins to hold.
+                self.serve();
                 answer
             }
             Decision::Wait if patience == Patience::UnderHalfShare => {
                 Acquire::Wait(self.queue.push(Claim::Request { task, bytes }))
             }
-            Decision::Wait | Decision::Refuse => Acquire::Refused(self.shortfall(task, bytes)),
+            Decision::Wait | Decision::Refuse => {
+                Acquire::Refused(self.shortfall(task, bytes, claims))
+            }
         }
     }
 
@@ -280,6 +289,7 @@ impl LedgerState {
             slot.granted = slot.granted.saturating_sub(granted_unclaimed);
             slot.minimum = 0;
         });
+        self.set_aside(granted_unclaimed);
         if self.slot(task).is_some_and(TaskSlot::is_holding) {
             self.holding -= 1;
             self.reckon_share();
@@ -419,7 +429,8 @@ impl LedgerState {
             return Decision::Grant;
         }
         let share = self.share_of(slot);
-        let may_come = slot.granted.saturating_add(bytes) <= share.max(slot.minimum);
+        let all = slot.granted.checked_add(bytes);
+        let may_come = all.is_some_and(|all| all <= share.max(slot.minimum));
         if slot.granted < share / 2 && may_come { Decision::Wait } else { Decision::Refuse }
     }
 
@@ -455,13 +466,13 @@ impl LedgerState {
     }
 
     fn unfunded(&self, bytes: u64) -> Option<u64> {
-        let needed = self.granted.saturating_add(bytes);
+        let needed = if bytes == 0 { 0 } else { self.granted.saturating_add(bytes) };
         needed.checked_sub(self.funds).filter(|missing| *missing > 0)
     }
 
-    fn shortfall(&self, task: TaskId, requested: u64) -> Shortfall {
-        let claims = self.queue.claims();
-        let available = self.slot(task).map_or(0, |slot| self.room(slot, claims));
+    fn shortfall(&self, task: TaskId, requested: u64, claims: Claims) -> Shortfall {
+        let slot = self.slot(task).filter(|slot| !slot.ended);
+        let available = slot.map_or(0, |slot| self.room(slot, claims));
         Shortfall { requested, available, capacity: self.capacity }
     }
 
@@ -480,6 +491,12 @@ impl LedgerState {
             };
             let settled = match claim {
                 Claim::Request { task, bytes } => self.serve_request(place, task, bytes, claims),
+                Claim::Admission { count, minimum } if minimum > self.alone(count) => {
+                    let (available, capacity) = (self.alone(count), self.capacity);
+                    let shortfall = Shortfall { requested: minimum, available, capacity };
+                    self.queue.refuse(place, shortfall);
+                    true
+                }
                 // It admits itself: that allocates, and this may run where a spill gives back.
                 Claim::Admission { count, minimum } => {
                     let fits = self.check_admission(count, minimum, claims.all()).is_ok();
@@ -504,7 +521,7 @@ impl LedgerState {
             },
             Decision::Wait => return self.queue.set_ready(place, false),
             Decision::Refuse => {
-                let shortfall = self.shortfall(task, bytes);
+                let shortfall = self.shortfall(task, bytes, claims);
                 self.queue.refuse(place, shortfall);
             }
         }

@@ -17,8 +17,8 @@ pub enum WaitStatus {
     /// Its turn has come, but the host has lent too little: ask it for this much, then
     /// [`fund`](super::LedgerState::fund) and ask again, or cancel.
     Unfunded(u64),
-    /// Can no longer wait: its task reached half its share, or the share fell below it. The token
-    /// is used up.
+    /// Can no longer wait: its task reached half its share, or the share, or the capacity, fell
+    /// below it. The token is used up.
     Refused(Shortfall),
     /// Unknown: used up, cancelled, or its task has ended.
     Gone,
@@ -62,7 +62,7 @@ impl Claims {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Entry {
     token: WaitToken,
     pub(super) claim: Claim,
@@ -83,7 +83,7 @@ impl Entry {
 }
 
 /// The queue. Its length is the number of threads that wait.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Queue {
     entries: Vec<Entry>,
     token_next: u64,

@@ -221,3 +221,98 @@ fn a_task_does_not_wait_for_an_admission_that_waits_for_it() {
     state.release(first, 55);
     assert_eq!(state.poll_admission(token).0, WaitStatus::Granted);
 }
+
+#[test]
+fn a_waiter_whose_task_reached_half_its_share_is_told_at_once() {
+    let mut state = LedgerState::new(100);
+    let first = admit_one(&mut state, 0);
+    assert_eq!(state.acquire(first, 70, NEVER), Acquire::Granted);
+    let second = admit_one(&mut state, 30);
+    let token = wait(&mut state, second, 36);
+    // Its promise is its own whatever it waits for.
+    assert_eq!(state.acquire(second, 30, NEVER), Acquire::Granted);
+    assert!(state.take_answered());
+    assert!(matches!(state.poll(token), WaitStatus::Refused(_)));
+}
+
+/// An admission's turn had come, another one overtook it into room it had no claim on, and then it
+/// was not told that its turn had come again.
+#[test]
+fn an_admission_whose_turn_comes_twice_is_told_twice() {
+    let mut state = LedgerState::new(100);
+    let first = admit_one(&mut state, 70);
+    let Ok(Admission::Wait(token)) = state.admit(1, 40, PATIENT) else {
+        unreachable!("it must wait")
+    };
+    state.end(first);
+    assert!(state.take_answered());
+    let others = admit(&mut state, 2, 20).unwrap();
+    assert_eq!(state.poll_admission(token).0, WaitStatus::Waiting);
+    for task in others {
+        state.end(task);
+    }
+    assert!(state.take_answered());
+    assert_eq!(state.poll_admission(token).0, WaitStatus::Granted);
+}
+
+#[test]
+fn an_admission_that_a_fallen_capacity_cannot_hold_is_told() {
+    let mut state = LedgerState::new(100);
+    let first = admit_one(&mut state, 30);
+    let Ok(Admission::Wait(token)) = state.admit(2, 40, PATIENT) else {
+        unreachable!("it must wait")
+    };
+    state.set_capacity(70);
+    assert!(state.take_answered());
+    // What it asked for is no longer set aside.
+    assert_eq!(state.acquire(first, 70, NEVER), Acquire::Granted);
+    let (status, tasks) = state.poll_admission(token);
+    assert!(matches!(status, WaitStatus::Refused(why) if why.available == 35), "{status:?}");
+    assert!(tasks.is_empty());
+    assert_eq!(state.poll_admission(token).0, WaitStatus::Gone);
+}
+
+#[test]
+fn what_a_refused_waiter_could_have_had_does_not_count_its_own_claim() {
+    let mut state = LedgerState::new(100);
+    let (first, second) = (admit_one(&mut state, 0), admit_one(&mut state, 0));
+    assert_eq!(state.acquire(first, 60, NEVER), Acquire::Granted);
+    let token = wait(&mut state, second, 50);
+    state.set_capacity(98);
+    assert!(matches!(state.poll(token), WaitStatus::Refused(why) if why.available == 38));
+    state.end(first);
+    let refused = state.acquire(first, 1, NEVER);
+    assert!(matches!(refused, Acquire::Refused(why) if why.available == 0), "it has ended");
+}
+
+#[test]
+fn no_bytes_need_no_host() {
+    let mut state = LedgerState::lent(100);
+    let task = admit_one(&mut state, 0);
+    state.fund(10);
+    assert_eq!(state.acquire(task, 10, NEVER), Acquire::Granted);
+    state.owe(10);
+    assert_eq!(state.acquire(task, 0, NEVER), Acquire::Granted);
+}
+
+#[test]
+fn nobody_waits_for_more_than_can_be() {
+    let mut state = LedgerState::new(u64::MAX);
+    let task = admit_one(&mut state, 0);
+    assert_eq!(state.acquire(task, 1, NEVER), Acquire::Granted);
+    assert!(matches!(state.acquire(task, u64::MAX, PATIENT), Acquire::Refused(_)));
+}
+
+/// A task ended that had been granted what it waited for, and had not looked.
+#[test]
+fn what_an_ended_task_never_collected_is_the_hosts_that_takes_back() {
+    let mut state = LedgerState::lent(100);
+    let (first, second) = (admit_one(&mut state, 0), admit_one(&mut state, 0));
+    state.fund(100);
+    assert_eq!(state.acquire(first, 90, NEVER), Acquire::Granted);
+    let _token = wait(&mut state, second, 20);
+    state.release(first, 20);
+    state.owe(40);
+    state.end(second);
+    assert_eq!((state.idle(), state.take_due(40)), (0, 30));
+}
