@@ -26,6 +26,8 @@ pub struct Container {
     membership: Membership,
     groups: Option<Groups>,
     group_stall: Option<Source>,
+    /// Whether we came to other groups since the last observation that succeeded.
+    moved: bool,
 }
 
 /// What was read at one time.
@@ -82,6 +84,7 @@ impl Container {
             membership: Membership::default(),
             groups: None,
             group_stall: None,
+            moved: false,
             cgroup,
             root,
         };
@@ -94,18 +97,22 @@ impl Container {
     /// # Errors
     /// As [`Container::find`]. What was read before the error is kept, so a later call may succeed.
     pub fn observe(&mut self) -> Result<Observation<'_>> {
-        let moved = !self.membership.is_current(&self.cgroup)?;
-        if moved {
+        if !self.membership.is_current(&self.cgroup)? {
             self.find_groups()?;
+            self.moved = true;
         }
         if let Some(groups) = &mut self.groups {
             groups.refresh()?;
         }
+        let (node, process) = (self.machine.node()?, self.machine.process()?);
+        let stall = self.stall()?;
+        // News until somebody was told.
+        let moved = std::mem::take(&mut self.moved);
         Ok(Observation {
             groups: self.groups.as_ref().map_or(&[], Groups::figures),
-            node: self.machine.node()?,
-            process: self.machine.process()?,
-            stall: self.stall()?,
+            node,
+            process,
+            stall,
             group_is_shared: self.groups.as_ref().is_some_and(Groups::is_shared),
             moved,
         })

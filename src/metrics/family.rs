@@ -45,7 +45,7 @@ pub(super) type Samples<'a> = dyn FnMut(&[&str], MetricValue) + 'a;
 pub enum MetricKind {
     /// Up and down.
     Gauge,
-    /// Only up, while the process lives.
+    /// Only up, while what it counts lives: the process, or spill directories until they are closed.
     Counter,
 }
 

@@ -104,7 +104,8 @@ impl Metrics {
         self.writers.watch(writer);
     }
 
-    /// All figures now. Does no I/O and waits for no writer. Allocates.
+    /// All figures now. Waits for no writer; does no I/O, but for closing spill directories whose last
+    /// other owner goes meanwhile. Allocates.
     pub fn snapshot(&self) -> MetricsSnapshot {
         let watched = self.spill_dirs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut spill = SpillFigures::default();

@@ -1,4 +1,4 @@
-//! Who was asked for memory already, so that each is asked once for one request.
+//! Who was asked for memory already, so that nobody is asked in vain twice for one request.
 //!
 //! The list is the asking thread's own: a host that takes back in the middle of a request asks the
 //! same consumers for itself, and a mark on them would be the last asker's alone. It lies on the

@@ -88,7 +88,10 @@ impl Consumer {
     pub fn reserve_now(&self, bytes: u64) -> Result<Reservation> {
         match self.grant(bytes) {
             Ok(()) => Ok(Reservation::new(self.clone(), bytes)),
-            Err(refusal) => Ok(pressure::reserve_now(self, bytes, refusal)?),
+            Err(refusal) => pressure::reserve_now(self, bytes, refusal).map_err(|refusal| {
+                pressure::count_refusal(self);
+                refusal.into()
+            }),
         }
     }
 
@@ -227,9 +230,11 @@ impl Consumer {
     /// Moves `bytes` out of this consumer's figures and the ledger's, to the host's; without one
     /// nothing happens.
     pub(super) fn hand_over(&self, granted: u64, live: u64) -> Option<super::host::HostCharge> {
-        let charge = self.ledger().hand_over(self.shared.account, granted, live)?;
+        if !self.ledger().has_host() {
+            return None;
+        }
         self.forget(granted, live);
-        Some(charge)
+        self.ledger().hand_over(self.shared.account, granted, live)
     }
 
     fn forget(&self, granted: u64, live: u64) {

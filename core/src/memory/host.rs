@@ -17,11 +17,12 @@ pub(super) struct Host {
 pub(super) struct Asking {
     missing_least: u64,
     fruitless: u32,
+    asks: u32,
 }
 
 impl Asking {
     pub(super) const fn new() -> Self {
-        Self { missing_least: u64::MAX, fruitless: 0 }
+        Self { missing_least: u64::MAX, fruitless: 0, asks: 0 }
     }
 
     /// Whether to ask again, now that so many bytes are missing.
@@ -31,13 +32,16 @@ impl Asking {
         } else {
             self.fruitless += 1;
         }
-        self.fruitless < FRUITLESS_MAX
+        self.asks += 1;
+        self.fruitless < FRUITLESS_MAX && self.asks <= ASKS_MAX
     }
 }
 
 /// How often a host is asked by one request without its missing less afterwards: others may have
 /// been served first.
 const FRUITLESS_MAX: u32 = 8;
+/// How often at all: a host that lends a byte at a time is one that refuses.
+const ASKS_MAX: u32 = 1024;
 
 impl LedgerShared {
     /// Asks the host for what is missing and half the slack. Called with no lock held; returns
@@ -47,12 +51,17 @@ impl LedgerShared {
             return Ok(0);
         };
         let wanted = missing.saturating_add(host.slack / 2);
-        let lent = host.parent.acquire(wanted)?.min(wanted);
+        let answer = host.parent.acquire(wanted).map(|lent| lent.min(wanted));
+        let lent = answer.as_ref().copied().unwrap_or(0);
         self.counters.borrowed.fetch_add(lent, Ordering::Relaxed);
         if lent < missing {
             self.counters.host_refusals.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(lent)
+        answer
+    }
+
+    pub(super) fn has_host(&self) -> bool {
+        self.host.is_some()
     }
 
     /// Gives back what lies idle above the slack. Calls the host.
@@ -61,6 +70,7 @@ impl LedgerShared {
             return;
         };
         let taken = self.locked(|inner| {
+            inner.collect_returned();
             let idle = inner.state.idle();
             let surplus = if idle > host.slack { idle - host.slack / 2 } else { 0 };
             inner.state.take_idle(surplus)
@@ -85,33 +95,17 @@ impl LedgerShared {
         taken
     }
 
-    /// Begins to give up to `bytes` back to the host: what comes back from now on is its. Returns how
-    /// many there can be, `None` without a host.
-    pub(super) fn begin_repayment(&self, bytes: u64) -> Option<u64> {
-        self.locked(|inner| {
+    /// Begins to give up to `bytes` back to the host: what comes back from now on is its. `None`
+    /// without a host.
+    pub(super) fn begin_repayment(&self, bytes: u64) -> Option<Repayment<'_>> {
+        let host = self.host.as_ref()?;
+        let wanted = self.locked(|inner| {
             inner.collect_returned();
-            let claim = inner.state.lent_bytes().map(|lent| bytes.min(lent))?;
-            inner.state.owe(claim);
-            Some(claim)
-        })
-    }
-
-    /// Gives back up to `bytes` of what was set aside; returns how much. Calls the host.
-    pub(super) fn repay(&self, bytes: u64) -> u64 {
-        let taken = self.locked(|inner| {
-            inner.collect_returned();
-            inner.state.take_due(bytes)
+            let wanted = bytes.min(inner.state.lent_bytes().unwrap_or(0));
+            inner.state.owe(wanted);
+            wanted
         });
-        if let Some(host) = self.host.as_ref().filter(|_| taken > 0) {
-            host.parent.release(taken);
-        }
-        taken
-    }
-
-    /// Ends it; `missing` bytes did not come back.
-    pub(super) fn end_repayment(&self, missing: u64) {
-        self.locked(|inner| inner.state.owe_no_more(missing));
-        self.return_surplus();
+        Some(Repayment { ledger: self, host, wanted, given: 0 })
     }
 
     /// Moves the charge of a buffer to the host; the one returned is told when the buffer is freed.
@@ -130,6 +124,45 @@ impl LedgerShared {
         });
         host.parent.hand_over(granted);
         Some(HostCharge { parent: Arc::clone(&host.parent), bytes: granted })
+    }
+}
+
+/// Bytes that are the host's as they come back. Ends when dropped, also when the host panics.
+pub(super) struct Repayment<'a> {
+    ledger: &'a LedgerShared,
+    host: &'a Host,
+    wanted: u64,
+    given: u64,
+}
+
+impl Repayment<'_> {
+    /// Gives back what has come back so far; returns how much that was. Calls the host.
+    pub(super) fn repay(&mut self) -> u64 {
+        let missing = self.missing();
+        let taken = self.ledger.locked(|inner| {
+            inner.collect_returned();
+            inner.state.take_due(missing)
+        });
+        self.given += taken;
+        if taken > 0 {
+            self.host.parent.release(taken);
+        }
+        taken
+    }
+
+    pub(super) const fn missing(&self) -> u64 {
+        self.wanted.saturating_sub(self.given)
+    }
+
+    pub(super) const fn given(&self) -> u64 {
+        self.given
+    }
+}
+
+impl Drop for Repayment<'_> {
+    fn drop(&mut self) {
+        let missing = self.missing();
+        self.ledger.locked(|inner| inner.state.owe_no_more(missing));
     }
 }
 

@@ -38,7 +38,8 @@ pub struct LedgerOptions {
     /// The host that lends all of them; without one the capacity is the process's own.
     pub parent: Option<Arc<dyn MemoryParent>>,
     /// Bytes of the host's that may be lent and not granted, so that small requests need not go to
-    /// the host. Default: 1 MiB.
+    /// the host. Default: 1 MiB. Dropping a buffer that was handed out does not call the host: what
+    /// it gave back goes there with the next request, release, end of a task or reclaim.
     pub parent_slack: u64,
     /// Times spills and waits. Without one explanations have no times and nobody waits.
     pub clock: Option<Arc<dyn Clock>>,
@@ -135,7 +136,8 @@ impl MemoryLedger {
 
     /// Lets the capacity rise or fall. Below what is granted it is a target: nothing more is granted
     /// until enough came back, and consumers are asked to spill at their next step; to have idle
-    /// ones spilled now, follow with [`MemoryLedger::reclaim`]. Returns [`MemoryLedger::over`].
+    /// ones spilled now, follow with [`MemoryLedger::reclaim_over`]. Returns
+    /// [`MemoryLedger::over`].
     pub fn set_capacity(&self, bytes: u64) -> u64 {
         self.shared.set_capacity(bytes);
         let over = self.over();
@@ -184,6 +186,13 @@ impl MemoryLedger {
         pressure::reclaim(&self.shared, bytes)
     }
 
+    /// Asks idle consumers to spill, on this thread, until no more is granted than the capacity; what
+    /// is busy is marked. Returns what they gave. With a host, what then lies idle above the slack is
+    /// released to it.
+    pub fn reclaim_over(&self) -> u64 {
+        pressure::reclaim_over(&self.shared)
+    }
+
     /// Makes all threads that wait look whether they were cancelled.
     pub fn wake_all(&self) {
         self.shared.wake_all();
@@ -203,10 +212,11 @@ impl MemoryLedger {
     pub fn explain(&self) -> Explanation {
         let (peak_granted, peak) =
             self.shared.locked(|inner| (inner.peak.peak(), inner.peak.breakdown()));
+        let LedgerSnapshot { capacity, granted, live, .. } = self.snapshot();
         Explanation {
-            capacity: self.capacity(),
-            granted: self.granted(),
-            live: self.live(),
+            capacity,
+            granted,
+            live,
             peak_granted,
             holders: self.holders(),
             peak,

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! *granted* is what the ledger allowed, *live* what is really allocated; live <= granted <= capacity
-//! at every instant. A container adds to live just before it allocates and takes away just after it
+//! at every instant, but for a capacity that fell: then granted only falls until it is below. A
+//! container adds to live just before it allocates and takes away just after it
 //! freed. No lock is held while a consumer spills or the system is asked for memory.
 
 mod area;

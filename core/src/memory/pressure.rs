@@ -11,6 +11,7 @@ use super::asked::Asked;
 use super::consumer::Consumer;
 use super::counters::Counters;
 use super::explain::Party;
+use super::host::Repayment;
 use super::report::HolderReport;
 use super::reservation::Reservation;
 use super::shared::{LedgerShared, Refusal};
@@ -52,7 +53,6 @@ pub(super) fn reserve_now(
         };
         let missing = shortfall.requested.saturating_sub(shortfall.available);
         let Some(chosen) = requester.task().pick(missing, &asked) else {
-            Counters::add(&requester.ledger().counters.refusals, 1);
             return Err(refusal);
         };
         asked.add(chosen.place());
@@ -79,8 +79,16 @@ pub(super) fn reserve(
     let ask = || ask_others(requester, missing);
     match requester.grant_or_wait(bytes, &ask) {
         Ok(()) => Ok(Reservation::new(requester.clone(), bytes)),
-        Err(refusal) => Err(requester.name_holders(refusal.into())),
+        Err(refusal) => {
+            count_refusal(requester);
+            Err(requester.name_holders(refusal.into()))
+        }
     }
+}
+
+/// Counts a request that got nothing after everybody was asked.
+pub(super) fn count_refusal(requester: &Consumer) {
+    Counters::add(&requester.ledger().counters.refusals, 1);
 }
 
 /// Asks other tasks for `missing` bytes: those above their share, then those above half of it, the
@@ -119,7 +127,9 @@ pub(super) fn ask_everybody(ledger: &LedgerShared, mut bytes: u64) {
 }
 
 fn largest_task(ledger: &LedgerShared, asked: &mut Asked) -> Option<(Arc<TaskShared>, u64)> {
-    let unasked = each_task(ledger).filter(|task| !asked.has(task.place()));
+    // Only those who have something to give: the list of the asked is short.
+    let unasked =
+        each_task(ledger).filter(|task| task.reclaimable() > 0 && !asked.has(task.place()));
     let (task, granted) = unasked
         .map(|task| {
             let granted = task.granted();
@@ -133,31 +143,72 @@ fn largest_task(ledger: &LedgerShared, asked: &mut Asked) -> Option<(Arc<TaskSha
 /// Asks consumers of any task until `bytes` came back. With a host, what came back is its.
 pub(super) fn reclaim(ledger: &LedgerShared, bytes: u64) -> u64 {
     Counters::add(&ledger.counters.reclaims, 1);
-    let claim = ledger.begin_repayment(bytes);
-    let wanted = claim.unwrap_or(bytes);
-    let repay = |missing: u64| if claim.is_some() { ledger.repay(missing) } else { 0 };
-    let mut given = repay(wanted);
+    let given = match ledger.begin_repayment(bytes) {
+        Some(repayment) => reclaim_for_host(ledger, repayment),
+        None => reclaim_own(ledger, bytes),
+    };
+    Counters::add(&ledger.counters.reclaimed, given);
+    given
+}
+
+fn reclaim_for_host(ledger: &LedgerShared, mut repayment: Repayment<'_>) -> u64 {
+    repayment.repay();
+    let missing = repayment.missing();
+    let count = |freed: u64| {
+        let came = repayment.repay();
+        (repayment.missing(), freed.min(came))
+    };
+    ask_the_best(ledger, count, missing);
+    // What came back otherwise meanwhile is the host's as well.
+    repayment.repay();
+    let given = repayment.given();
+    drop(repayment);
+    ledger.return_surplus();
+    given
+}
+
+fn reclaim_own(ledger: &LedgerShared, bytes: u64) -> u64 {
+    let mut given = 0u64;
+    let count = |freed: u64| {
+        given = given.saturating_add(freed);
+        (bytes.saturating_sub(given), freed)
+    };
+    ask_the_best(ledger, count, bytes);
+    given
+}
+
+/// Asks consumers of any task until no more is granted than the capacity.
+pub(super) fn reclaim_over(ledger: &LedgerShared) -> u64 {
+    Counters::add(&ledger.counters.reclaims, 1);
+    let over = || ledger.granted().saturating_sub(ledger.capacity());
+    let mut given = 0u64;
+    let count = |freed: u64| {
+        given = given.saturating_add(freed);
+        (over(), freed)
+    };
+    ask_the_best(ledger, count, over());
+    ledger.return_surplus();
+    Counters::add(&ledger.counters.reclaimed, given);
+    given
+}
+
+/// Makes idle consumers of any task spill, the best for what is missing first. After each `count` is
+/// told what it says it freed, and answers what is missing still and what really came back: who gave
+/// nothing is not asked again.
+fn ask_the_best(ledger: &LedgerShared, mut count: impl FnMut(u64) -> (u64, u64), mut missing: u64) {
     let mut asked = Asked::nobody();
-    while given < wanted {
-        let missing = wanted - given;
+    while missing > 0 {
         let best =
             each_task(ledger).filter_map(|task| task.pick(missing, &asked)).reduce(better(missing));
         let Some(chosen) = best else {
-            break;
+            return;
         };
-        let freed = chosen.ask_to_spill(Party::HOST, missing);
-        if freed == 0 {
+        let (still_missing, came) = count(chosen.ask_to_spill(Party::HOST, missing));
+        if came == 0 {
             asked.add(chosen.place());
         }
-        given += if claim.is_some() { repay(missing) } else { freed };
+        missing = still_missing;
     }
-    if claim.is_some() {
-        // What came back otherwise meanwhile is the host's as well.
-        given += repay(wanted.saturating_sub(given));
-        ledger.end_repayment(wanted.saturating_sub(given));
-    }
-    Counters::add(&ledger.counters.reclaimed, given);
-    given
 }
 
 /// The better of two to ask for `missing` bytes.

@@ -106,7 +106,8 @@ impl Drop for Reservation {
     }
 }
 
-/// The charge of a buffer handed to Arrow. Dropping it does atomics only, on any thread.
+/// The charge of a buffer handed to Arrow. Dropping it, on any thread, does atomics only; with
+/// somebody waiting it takes the ledger's lock to serve and wake, and the last one frees the ledger.
 pub(super) struct Export {
     task: std::sync::Arc<super::task::TaskShared>,
     granted: u64,

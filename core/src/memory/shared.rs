@@ -184,6 +184,9 @@ impl LedgerShared {
             self.granted.fetch_sub(bytes, Ordering::AcqRel);
             inner.peak.sub(account.name, bytes);
             inner.state.release(account.task, bytes);
+            if self.has_host() {
+                inner.collect_returned();
+            }
             inner.state.idle()
         });
         if idle > 0 {
@@ -317,10 +320,14 @@ impl LedgerShared {
     pub(super) fn snapshot(&self) -> LedgerSnapshot {
         let mut snapshot = self.locked(|inner| {
             inner.collect_returned();
+            // What is live is read first: it is granted before it is there.
+            let live = self.live();
             let (capacity, granted) = (inner.state.capacity(), self.granted());
             LedgerSnapshot {
                 capacity,
                 granted,
+                // Buffers dropped just now take away from both, one after the other.
+                live: live.min(granted),
                 over: granted.saturating_sub(capacity),
                 peak_granted: inner.peak.peak(),
                 lent: inner.state.lent_bytes().unwrap_or(0),
@@ -330,7 +337,6 @@ impl LedgerShared {
                 ..LedgerSnapshot::default()
             }
         });
-        snapshot.live = self.live();
         snapshot.exported = self.exported();
         snapshot.peak_live = self.peak_live();
         self.counters.fill(&mut snapshot);

@@ -199,6 +199,11 @@ impl TaskShared {
         asked
     }
 
+    /// What spills of its consumers would give back now.
+    pub(super) fn reclaimable(&self) -> u64 {
+        self.each_consumer().fold(0, |sum, consumer| sum.saturating_add(consumer.reclaimable()))
+    }
+
     /// Everybody who holds something. Allocates.
     pub(super) fn holders(&self) -> Vec<HolderReport> {
         let mut holders: Vec<_> = self.each_consumer().map(|consumer| consumer.report()).collect();
@@ -212,8 +217,11 @@ impl TaskShared {
 
     fn register(&self, consumer: &Consumer) {
         let mut consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
-        consumers.retain(|weak| weak.strong_count() > 0);
-        consumers.push(consumer.downgrade());
+        // A place that came free is taken, and none moves: others walk the list place by place.
+        match consumers.iter_mut().find(|weak| weak.strong_count() == 0) {
+            Some(free) => *free = consumer.downgrade(),
+            None => consumers.push(consumer.downgrade()),
+        }
     }
 
     /// The consumers that are still there, one after the other, without a list and without a lock in

@@ -91,7 +91,7 @@ trait Governed {
     fn capacity(&self) -> u64;
     fn live(&self) -> u64;
     fn set_capacity(&self, bytes: u64) -> u64;
-    fn reclaim(&self, bytes: u64) -> u64;
+    fn reclaim_over(&self) -> u64;
 }
 
 impl Governor {
@@ -152,7 +152,7 @@ impl Governor {
         let decision = decide(&self.options, old_capacity, &signals, state, now);
         self.state = decision.state;
         let over = ledger.set_capacity(decision.capacity);
-        let freed = if over > 0 { ledger.reclaim(over) } else { 0 };
+        let freed = if over > 0 { ledger.reclaim_over() } else { 0 };
         Ok(PollReport {
             old_capacity,
             new_capacity: decision.capacity,
@@ -178,8 +178,8 @@ impl Governed for MemoryLedger {
         Self::set_capacity(self, bytes)
     }
 
-    fn reclaim(&self, bytes: u64) -> u64 {
-        Self::reclaim(self, bytes)
+    fn reclaim_over(&self) -> u64 {
+        Self::reclaim_over(self)
     }
 }
 

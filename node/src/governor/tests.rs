@@ -247,9 +247,10 @@ impl super::Governed for Fake {
         self.granted.get().saturating_sub(bytes)
     }
 
-    fn reclaim(&self, bytes: u64) -> u64 {
-        self.granted.set(self.granted.get() - bytes / 2);
-        bytes / 2
+    fn reclaim_over(&self) -> u64 {
+        let half = self.granted.get().saturating_sub(self.capacity.get()) / 2;
+        self.granted.set(self.granted.get() - half);
+        half
     }
 }
 

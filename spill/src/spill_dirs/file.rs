@@ -26,7 +26,17 @@ pub struct SpillFile {
     /// What its pages are charged, where they are memory. Below the file, so that it is given back
     /// only after the file is closed and its pages are free.
     charge: Option<Reservation>,
-    reserved: u64,
+    /// Its quota, given back after the file is closed and its bytes are gone.
+    reserved: Reserved,
+}
+
+/// Quota of a directory and of all together.
+#[derive(Debug)]
+struct Reserved {
+    dirs: Arc<SpillDirs>,
+    at: usize,
+    bytes: u64,
+    /// What a failed write gives back was not enough for it.
     write_failed: bool,
 }
 
@@ -40,7 +50,8 @@ impl SpillFile {
         DirCounters::add(&dir.counters.files, 1);
         DirCounters::add(&dir.counters.files_total, 1);
         let (dirs, dir) = (Arc::clone(dirs), dir.index);
-        Self { dirs, at, dir, file, name, charge, reserved: 0, write_failed: false }
+        let reserved = Reserved { dirs: Arc::clone(&dirs), at, bytes: 0, write_failed: false };
+        Self { dirs, at, dir, file, name, charge, reserved }
     }
 
     /// Writes all of `bytes` at `offset`, after reserving quota for what makes the file longer, and
@@ -52,7 +63,7 @@ impl SpillFile {
     pub fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
         let written =
             self.reserve(bytes.len(), offset).and_then(|()| self.write_reserved(bytes, offset));
-        self.write_failed |= written.is_err();
+        self.reserved.write_failed |= written.is_err();
         written
     }
 
@@ -78,7 +89,7 @@ impl SpillFile {
 
     /// The bytes reserved for it: the furthest end of a write.
     pub const fn reserved_bytes(&self) -> u64 {
-        self.reserved
+        self.reserved.bytes
     }
 
     fn reserve(&mut self, len: usize, offset: u64) -> Result<()> {
@@ -86,7 +97,7 @@ impl SpillFile {
         let end = end.ok_or_else(|| {
             Error::invalid("a file offset is at most 2^64 - 1").with(Figure::Offset, offset)
         })?;
-        let Some(more) = end.checked_sub(self.reserved).filter(|more| *more > 0) else {
+        let Some(more) = end.checked_sub(self.reserved.bytes).filter(|more| *more > 0) else {
             return Ok(());
         };
         let Some(dir) = self.dirs.dirs.get(self.at) else {
@@ -108,7 +119,7 @@ impl SpillFile {
             self.dirs.note(dir, &error);
             return Err(error);
         }
-        self.reserved = end;
+        self.reserved.bytes = end;
         Ok(())
     }
 
@@ -143,11 +154,18 @@ impl Drop for SpillFile {
             DirCounters::take(&dir.counters.charged_bytes, charge.granted());
         }
         DirCounters::take(&dir.counters.files, 1);
-        dir.quota.release(self.reserved);
-        self.dirs.total.release(self.reserved);
-        // What a failed write gives back was not enough for it.
-        if self.reserved > 0 && !self.write_failed {
-            self.dirs.conditions.emptied(self.dir);
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let Some(dir) = self.dirs.dirs.get(self.at) else {
+            return;
+        };
+        dir.quota.release(self.bytes);
+        self.dirs.total.release(self.bytes);
+        if self.bytes > 0 && !self.write_failed {
+            self.dirs.conditions.emptied(dir.index);
         }
     }
 }

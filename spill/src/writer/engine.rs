@@ -135,7 +135,10 @@ impl Engine {
             self.set.staging.clear();
             self.set.chunks.push_within_capacity(chunk).map_err(|_| NO_ROOM)
         })?;
-        self.note_reclaimable();
+        // A writer that is finishing gives at its end, and not before.
+        if !last {
+            self.note_reclaimable();
+        }
         Ok(())
     }
 

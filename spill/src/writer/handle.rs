@@ -214,9 +214,12 @@ impl ShuffleWriter {
             *state = State::Failed(error.kind());
             return Err(error);
         };
-        check(engine)?;
-        let outcome = work(engine).and_then(|value| engine.answer_reclaim().map(|()| value));
-        if let Err(error) = &outcome {
+        let checked = check(engine);
+        let refused = checked.is_err();
+        let outcome = checked
+            .and_then(|()| work(engine))
+            .and_then(|value| engine.answer_reclaim().map(|()| value));
+        if let (false, Err(error)) = (refused, &outcome) {
             self.shared.fail(&mut state, State::Failed(error.kind()));
         }
         drop(state);

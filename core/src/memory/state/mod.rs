@@ -284,7 +284,10 @@ impl LedgerState {
         if self.slot(task).is_none_or(|slot| slot.ended) {
             return;
         }
+        let queued = self.queue.len();
         let granted_unclaimed = self.queue.forget(task);
+        // Whoever asks for these is told that they are gone.
+        self.answered |= self.queue.len() < queued;
         self.change(task, |slot| {
             slot.granted = slot.granted.saturating_sub(granted_unclaimed);
             slot.minimum = 0;
