@@ -2,7 +2,7 @@
 //! is the one it gave, and everything comes back.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use bywash::{
@@ -168,12 +168,13 @@ fn errors_of_the_host_are_the_writers() {
     }
 }
 
-/// Two requests must be in the host at once before either is answered.
+/// A request is answered when another one has come, or nobody is left who could.
 #[test]
 fn a_late_answer_keeps_nobody_from_asking() {
-    let meet = Arc::new(Barrier::new(2));
+    let meeting = Arc::new(Meeting::of(4));
+    let met = Arc::clone(&meeting);
     let lender = Lender::new(run_seed(), 0, move |asked, _| {
-        meet.wait();
+        met.wait_for_another();
         Loan::UpTo(asked)
     });
     let ledger = lent(&lender, 0);
@@ -190,15 +191,63 @@ fn a_late_answer_keeps_nobody_from_asking() {
                             let held = consumer.reserve(bytes * 1000).unwrap();
                             assert_eq!(held.granted(), bytes * 1000);
                         }
+                        drop((consumer, task));
+                        meeting.leave();
                     });
                 }
             });
         },
     );
-    assert_eq!(lender.books().asked, 16);
+    assert!(meeting.pairs() > 0, "two requests were in the host at once");
     lender.settle();
     drop(ledger);
     lender.check_settled().unwrap();
+}
+
+/// Where callers wait for one another in pairs, as long as more than one may come.
+struct Meeting {
+    state: Mutex<MeetingState>,
+    changed: Condvar,
+}
+
+struct MeetingState {
+    /// Those who may still come.
+    expected: usize,
+    is_one_waiting: bool,
+    pairs: u64,
+}
+
+impl Meeting {
+    fn of(expected: usize) -> Self {
+        let state = MeetingState { expected, is_one_waiting: false, pairs: 0 };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn wait_for_another(&self) {
+        let mut state = self.state.lock().unwrap();
+        if state.is_one_waiting {
+            state.is_one_waiting = false;
+            state.pairs += 1;
+            self.changed.notify_all();
+            return;
+        }
+        state.is_one_waiting = true;
+        let pairs = state.pairs;
+        let alone = |state: &mut MeetingState| state.pairs == pairs && state.expected > 1;
+        let mut state = self.changed.wait_while(state, alone).unwrap();
+        if state.pairs == pairs {
+            state.is_one_waiting = false;
+        }
+    }
+
+    fn leave(&self) {
+        self.state.lock().unwrap().expected -= 1;
+        self.changed.notify_all();
+    }
+
+    fn pairs(&self) -> u64 {
+        self.state.lock().unwrap().pairs
+    }
 }
 
 /// The host calls back from within its own functions while tasks end and others look at them.
