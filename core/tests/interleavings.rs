@@ -2,10 +2,7 @@
 //! capacity x end of a task x cancel x admission x a host, each in every order that a model checker
 //! comes by.
 //!
-//! ```text
-//! RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle \
-//!     cargo test -p bywash-core --test interleavings --release -- --nocapture
-//! ```
+//! Run by `ci/interleavings`; without `--cfg shuttle` nothing of this is compiled.
 //!
 //! Whoever waits has patience without end, so a wake-up that is lost is a deadlock, and those the
 //! checker sees. Every operation on a lock or an atomic is a place to switch threads; the memory
@@ -67,6 +64,30 @@ fn two_wait_for_one() {
             Box::new(move || held(second.reserve(40), 40)),
             Box::new(move || held(third.reserve(30), 30)),
             Box::new(move || drop(all)),
+        ]);
+        drop(first);
+        zero(&ledger);
+    });
+}
+
+/// Whoever looks at any moment sees no more granted than there is.
+#[test]
+fn never_above_the_capacity() {
+    explore("acquire x release x buffer dropped x look", || {
+        let ledger = ledger(100);
+        let (first, second) = (consumer(&ledger), consumer(&ledger));
+        let some = first.reserve(60).unwrap();
+        let owner = Block::try_new_to_keep(&first, 40, 0).unwrap().into_owner(ChargeMode::Ledger);
+        let same = ledger.clone();
+        together([
+            Box::new(move || held(second.reserve(45), 45)),
+            Box::new(move || drop(some)),
+            Box::new(move || drop(owner)),
+            Box::new(move || {
+                for _ in 0..4 {
+                    assert!(same.granted() <= 100);
+                }
+            }),
         ]);
         drop(first);
         zero(&ledger);

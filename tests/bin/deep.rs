@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use bywash_tests::case::{REACHED, ShuffleCase};
-use bywash_tests::{child, search, seed, storage, stress};
+use bywash_tests::{child, ledger, search, seed, storage, stress};
 
 fn main() -> ExitCode {
     if let Some(argument) = child::argument() {
@@ -20,7 +20,10 @@ fn main() -> ExitCode {
         Err(why) => {
             eprintln!("{why}\nusage: deep SUITE [--seed N] [--cases N] [--from N] [--seconds N]");
             eprintln!("suites: shuffle-oracle (20000 cases), store-faults (all of them),");
-            eprintln!("        ledger-stress (600 seconds), cgroup-v2");
+            eprintln!("        ledger-stress (600 seconds), ledger-model (200000 cases of each),");
+            eprintln!(
+                "        interleavings (100 times the schedules of ci/interleavings), cgroup-v2"
+            );
             ExitCode::FAILURE
         }
     }
@@ -28,7 +31,7 @@ fn main() -> ExitCode {
 
 /// Whether the suite passed; those that panic when they fail only say so.
 fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
-    let (mut suite, mut chosen, mut cases, mut from) = (None, None, CASES, 0);
+    let (mut suite, mut chosen, mut cases, mut from) = (None, None, None, 0);
     let mut seconds = SECONDS;
     while let Some(argument) = arguments.next() {
         let mut number = || {
@@ -38,7 +41,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
         match argument.as_str() {
             "--" => {}
             "--seed" => chosen = Some(number()?),
-            "--cases" => cases = number()?,
+            "--cases" => cases = Some(number()?),
             "--from" => from = number()?,
             "--seconds" => seconds = number()?,
             _ if suite.is_none() && !argument.starts_with('-') => suite = Some(argument),
@@ -49,6 +52,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     match suite.as_deref() {
         Some("shuffle-oracle") => {
+            let cases = cases.unwrap_or(CASES);
             search::run_cases::<ShuffleCase>("shuffle-oracle", chosen, from..from + cases, threads);
             println!("shuffle-oracle: {cases} cases passed\n{REACHED:?}");
             Ok(true)
@@ -62,6 +66,21 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
             storage::everything(&again, &|line| println!("{line}"));
             println!("store-faults: passed");
             Ok(true)
+        }
+        Some("ledger-model") => {
+            let cases =
+                u32::try_from(cases.unwrap_or(MODEL_CASES)).map_err(|why| why.to_string())?;
+            ledger::check_rules(cases, chosen);
+            ledger::check_account(cases, chosen);
+            println!("ledger-model: {cases} cases of each passed");
+            Ok(true)
+        }
+        Some("interleavings") => {
+            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../ci/interleavings");
+            let mut command = Command::new(script);
+            command.env("BYWASH_INTERLEAVINGS", cases.unwrap_or(INTERLEAVINGS).to_string());
+            command.env("BYWASH_SEED", format!("{chosen:#x}"));
+            command.status().map(|status| status.success()).map_err(|why| why.to_string())
         }
         Some("cgroup-v2") => cgroup_v2::run(),
         Some("ledger-stress") => {
@@ -80,4 +99,6 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
 }
 
 const CASES: u64 = 20_000;
+const MODEL_CASES: u64 = 200_000;
+const INTERLEAVINGS: u64 = 100;
 const SECONDS: u64 = 600;

@@ -98,6 +98,7 @@ pub(crate) fn zero(ledger: &MemoryLedger) {
     let now = ledger.snapshot();
     assert_eq!((now.granted, now.live, now.exported, now.waiting), (0, 0, 0, 0), "{now:?}");
     assert_eq!(now.tasks, 0, "{now:?}");
+    assert!(now.peak_granted <= now.capacity, "{now:?}");
     // The rules hold nothing back either.
     let all = ledger.admit(1, ledger.capacity()).unwrap();
     drop(all);
