@@ -1,0 +1,140 @@
+//! The one way into the library: no panic leaves, and outputs are empty unless it worked.
+
+#![expect(unsafe_code, reason = "pointers come from C")]
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use bywash::{Error, ErrorKind, Result};
+
+use crate::error::bywash_error;
+use crate::handle::{self, Handle, Opaque};
+use crate::status::{BYWASH_OK, code_of};
+
+/// Runs `body` on a handle's value; a panic poisons the handle.
+///
+/// # Safety
+/// `handle` is NULL or a live handle of this library; `error_out` is NULL or points to a place for a
+/// pointer.
+pub(crate) unsafe fn on<O: Opaque>(
+    handle: *const O,
+    error_out: *mut *mut bywash_error,
+    body: impl FnOnce(&Handle<O::Value>) -> Result<()>,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    match unsafe { handle::get(handle) } {
+        Ok(handle) => {
+            // SAFETY: the caller's promise.
+            let code = unsafe { free_standing(error_out, || body(handle)) };
+            if code == ErrorKind::Internal as i32 {
+                handle.poison();
+            }
+            code
+        }
+        // SAFETY: the caller's promise.
+        Err(error) => unsafe { fail(&error, error_out) },
+    }
+}
+
+/// Runs `body`, which has no handle of its own.
+///
+/// # Safety
+/// `error_out` is NULL or points to a place for a pointer.
+pub(crate) unsafe fn free_standing(
+    error_out: *mut *mut bywash_error,
+    body: impl FnOnce() -> Result<()>,
+) -> i32 {
+    if !error_out.is_null() {
+        // SAFETY: checked not to be NULL; the caller's promise.
+        unsafe { error_out.write(ptr::null_mut()) };
+    }
+    // What a panic left half done is poisoned or was never handed out.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        injected::panic_if_asked();
+        body()
+    }));
+    match outcome {
+        Ok(Ok(())) => BYWASH_OK,
+        // SAFETY: the caller's promise.
+        Ok(Err(error)) => unsafe { fail(&error, error_out) },
+        // SAFETY: the caller's promise.
+        Err(payload) => unsafe { fail(&panic_error(payload), error_out) },
+    }
+}
+
+/// # Safety
+/// As [`free_standing`].
+unsafe fn fail(error: &Error, error_out: *mut *mut bywash_error) -> i32 {
+    // Making the text may panic too: then there is only the code.
+    // SAFETY: the caller's promise.
+    let stored =
+        catch_unwind(AssertUnwindSafe(|| unsafe { bywash_error::store(error, error_out) }));
+    stored.unwrap_or_else(|_| code_of(error))
+}
+
+/// What a panic said, as an error.
+pub(crate) fn panic_error(payload: Box<dyn Any + Send>) -> Error {
+    let text = payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no text".to_owned());
+    // A payload may panic when it is dropped.
+    drop(catch_unwind(AssertUnwindSafe(|| drop(payload))));
+    Error::new(ErrorKind::Internal, "the library panicked").with_detail(text)
+}
+
+/// A place for a result, emptied before anything else is done.
+///
+/// # Errors
+/// `InvalidArgument` for NULL.
+///
+/// # Safety
+/// `out` is NULL or points to a place for a `T`.
+pub(crate) unsafe fn output<'a, T>(out: *mut T, empty: T) -> Result<Output<'a, T>> {
+    if out.is_null() {
+        return Err(Error::invalid("the place for a result is NULL"));
+    }
+    // SAFETY: checked not to be NULL; the caller's promise.
+    unsafe { out.write(empty) };
+    // SAFETY: written just before; the caller's promise.
+    Ok(Output(unsafe { &mut *out }))
+}
+
+/// See [`output`].
+#[derive(Debug)]
+pub(crate) struct Output<'a, T>(&'a mut T);
+
+impl<T> Output<'_, T> {
+    pub(crate) fn set(self, value: T) {
+        *self.0 = value;
+    }
+}
+
+/// A panic that a test asked for.
+pub(crate) mod injected {
+    #[cfg(feature = "panic-injection")]
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    /// Entries until the one that panics; negative for none.
+    #[cfg(feature = "panic-injection")]
+    static COUNTDOWN: AtomicI64 = AtomicI64::new(-1);
+
+    #[cfg(feature = "panic-injection")]
+    #[expect(clippy::panic, reason = "that is what it is for")]
+    pub(crate) fn panic_if_asked() {
+        let passed = COUNTDOWN.fetch_sub(1, Ordering::SeqCst);
+        assert!(passed != 0, "a panic was injected");
+    }
+
+    #[cfg(not(feature = "panic-injection"))]
+    pub(crate) const fn panic_if_asked() {}
+
+    /// Makes the entry after `entries` more panic; negative for none.
+    #[cfg(feature = "panic-injection")]
+    #[unsafe(no_mangle)]
+    pub extern "C" fn bywash_inject_panic(entries: i64) {
+        COUNTDOWN.store(entries, Ordering::SeqCst);
+    }
+}
