@@ -10,7 +10,7 @@ use bywash::{Error, ErrorKind, Result};
 
 use crate::error::bywash_error;
 use crate::handle::{self, Handle, Opaque};
-use crate::status::{BYWASH_OK, code_of};
+use crate::status::{BYWASH_OK, Source, code_of};
 
 /// Runs `body` on a handle's value; a panic poisons the handle.
 ///
@@ -22,19 +22,29 @@ pub(crate) unsafe fn on<O: Opaque>(
     error_out: *mut *mut bywash_error,
     body: impl FnOnce(&Handle<O::Value>) -> Result<()>,
 ) -> i32 {
+    // SAFETY: the caller's promises.
+    unsafe { on_reading(Source::Own, handle, error_out, body) }
+}
+
+/// As [`on`], for what reads bytes of `source`.
+///
+/// # Safety
+/// As [`on`].
+pub(crate) unsafe fn on_reading<O: Opaque>(
+    source: Source,
+    handle: *const O,
+    error_out: *mut *mut bywash_error,
+    body: impl FnOnce(&Handle<O::Value>) -> Result<()>,
+) -> i32 {
     // SAFETY: the caller's promise.
-    match unsafe { handle::get(handle) } {
-        Ok(handle) => {
-            // SAFETY: the caller's promise.
-            let code = unsafe { free_standing(error_out, || body(handle)) };
-            if code == ErrorKind::Internal as i32 {
-                handle.poison();
-            }
-            code
-        }
-        // SAFETY: the caller's promise.
-        Err(error) => unsafe { fail(&error, error_out) },
-    }
+    let outcome = unsafe { handle::get(handle) }.and_then(|handle| {
+        contained(|| body(handle)).unwrap_or_else(|panicked| {
+            handle.poison();
+            Err(panicked)
+        })
+    });
+    // SAFETY: the caller's promise.
+    unsafe { answer(outcome, source, error_out) }
 }
 
 /// Runs `body`, which has no handle of its own.
@@ -45,36 +55,46 @@ pub(crate) unsafe fn free_standing(
     error_out: *mut *mut bywash_error,
     body: impl FnOnce() -> Result<()>,
 ) -> i32 {
-    if !error_out.is_null() {
-        // SAFETY: checked not to be NULL; the caller's promise.
-        unsafe { error_out.write(ptr::null_mut()) };
-    }
-    // What a panic left half done is poisoned or was never handed out.
+    // What a panic left half done was never handed out.
+    let outcome = contained(body).unwrap_or_else(Err);
+    // SAFETY: the caller's promise.
+    unsafe { answer(outcome, Source::Own, error_out) }
+}
+
+/// What `body` returns, or its panic as an error.
+///
+/// # Errors
+/// `Internal` with what the panic said.
+pub(crate) fn contained<T>(body: impl FnOnce() -> T) -> Result<T> {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         injected::panic_if_asked();
         body()
     }));
-    match outcome {
-        Ok(Ok(())) => BYWASH_OK,
-        // SAFETY: the caller's promise.
-        Ok(Err(error)) => unsafe { fail(&error, error_out) },
-        // SAFETY: the caller's promise.
-        Err(payload) => unsafe { fail(&panic_error(payload), error_out) },
-    }
+    outcome.map_err(panic_error)
 }
 
 /// # Safety
-/// As [`free_standing`].
-unsafe fn fail(error: &Error, error_out: *mut *mut bywash_error) -> i32 {
+/// `error_out` is NULL or points to a place for a pointer.
+unsafe fn answer(
+    outcome: Result<()>,
+    source: Source,
+    error_out: *mut *mut bywash_error,
+) -> i32 {
+    if !error_out.is_null() {
+        // SAFETY: checked not to be NULL; the caller's promise.
+        unsafe { error_out.write(ptr::null_mut()) };
+    }
+    let Err(error) = outcome else { return BYWASH_OK };
+    let code = code_of(&error);
     // Making the text may panic too: then there is only the code.
     // SAFETY: the caller's promise.
-    let stored =
-        catch_unwind(AssertUnwindSafe(|| unsafe { bywash_error::store(error, error_out) }));
-    stored.unwrap_or_else(|_| code_of(error))
+    let store = || unsafe { bywash_error::store(error, source, error_out) };
+    drop(catch_unwind(AssertUnwindSafe(store)));
+    code
 }
 
 /// What a panic said, as an error.
-pub(crate) fn panic_error(payload: Box<dyn Any + Send>) -> Error {
+fn panic_error(payload: Box<dyn Any + Send>) -> Error {
     let text = payload
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
@@ -117,12 +137,11 @@ pub(crate) mod injected {
     #[cfg(feature = "panic-injection")]
     use std::sync::atomic::{AtomicI64, Ordering};
 
-    /// Entries until the one that panics; negative for none.
+    /// Places passed until the one that panics; negative for none.
     #[cfg(feature = "panic-injection")]
     static COUNTDOWN: AtomicI64 = AtomicI64::new(-1);
 
     #[cfg(feature = "panic-injection")]
-    #[expect(clippy::panic, reason = "that is what it is for")]
     pub(crate) fn panic_if_asked() {
         let passed = COUNTDOWN.fetch_sub(1, Ordering::SeqCst);
         assert!(passed != 0, "a panic was injected");
@@ -131,10 +150,10 @@ pub(crate) mod injected {
     #[cfg(not(feature = "panic-injection"))]
     pub(crate) const fn panic_if_asked() {}
 
-    /// Makes the entry after `entries` more panic; negative for none.
+    /// Makes the place after `places` more panic; negative for none.
     #[cfg(feature = "panic-injection")]
     #[unsafe(no_mangle)]
-    pub extern "C" fn bywash_inject_panic(entries: i64) {
-        COUNTDOWN.store(entries, Ordering::SeqCst);
+    pub extern "C" fn bywash_inject_panic(places: i64) {
+        COUNTDOWN.store(places, Ordering::SeqCst);
     }
 }

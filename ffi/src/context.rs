@@ -7,17 +7,17 @@ use std::ptr;
 use std::sync::Arc;
 
 use bywash::{
-    Error, FsStore, LedgerOptions, MemoryLedger, MemoryParent, Result, SpillDirs, SpillOptions,
-    Store, TaskMemory, waiting_ledger,
+    Error, FsStore, LedgerOptions, MemoryBacked, MemoryLedger, MemoryParent, Result, SpillDirs,
+    SpillOptions, Store, TaskMemory, waiting_ledger,
 };
 
 use crate::call;
 use crate::error::{bywash_error, give_string};
 use crate::fork::ForkMark;
 use crate::handle::{self, Opaque};
-use crate::host::{HostMemory, bywash_host};
+use crate::host::{BYWASH_LOG_WARNING, Host, HostMemory, bywash_host};
 use crate::json;
-use crate::options::{Settings, bywash_options};
+use crate::options::{Settings, SpillMemory, bywash_options};
 
 /// The memory account and spill directories of one executor. All functions on it may be called from
 /// any thread at any time.
@@ -51,8 +51,8 @@ pub(crate) struct Task {
     pub(crate) context: Arc<Context>,
 }
 
-/// Makes a context. `options` may be NULL (defaults); with a `host`, all memory is lent by it. Opens and
-/// sweeps the spill directories: blocks on the disk.
+/// Makes a context. `options` may be NULL (defaults); with a `host` that lends, all memory is lent by it.
+/// Opens and sweeps the spill directories: blocks on the disk.
 ///
 /// Errors: `INVALID_ARGUMENT`; what opening the directories fails with.
 ///
@@ -68,13 +68,18 @@ pub unsafe extern "C" fn bywash_context_new(
 ) -> i32 {
     // SAFETY: the caller's promises.
     unsafe {
+        let out = call::output(out, ptr::null_mut());
         call::free_standing(error_out, || {
-            let out = call::output(out, ptr::null_mut())?;
+            let out = out?;
             let settings = bywash_options::settings(options)?;
-            let parent = if host.is_null() { None } else { Some(HostMemory::read(host)?) };
-            let context = Context::open(settings, parent)?;
             let mark = Arc::new(ForkMark::try_new()?);
+            let host = if host.is_null() { None } else { Some(Host::read(host, &mark)?) };
+            let host = host.map(Arc::new);
+            let context = Context::open(settings, host.as_ref())?;
             out.set(handle::into_raw(Arc::new(context), &mark));
+            if let Some(host) = host {
+                host.own();
+            }
             Ok(())
         })
     }
@@ -108,8 +113,9 @@ pub unsafe extern "C" fn bywash_reclaim(
 ) -> i32 {
     // SAFETY: the caller's promises.
     unsafe {
+        let freed = call::output(freed_out, 0);
         call::on(context, error_out, |handle| {
-            let freed = call::output(freed_out, 0)?;
+            let freed = freed?;
             freed.set(handle.value().ledger.reclaim(bytes));
             Ok(())
         })
@@ -131,10 +137,11 @@ pub unsafe extern "C" fn bywash_set_capacity(
 ) -> i32 {
     // SAFETY: the caller's promises.
     unsafe {
+        let out = (!over_out.is_null()).then(|| call::output(over_out, 0)).transpose();
         call::on(context, error_out, |handle| {
             let over = handle.value().ledger.set_capacity(bytes);
-            if !over_out.is_null() {
-                call::output(over_out, 0)?.set(over);
+            if let Some(out) = out? {
+                out.set(over);
             }
             Ok(())
         })
@@ -154,9 +161,10 @@ pub unsafe extern "C" fn bywash_explain(
 ) -> i32 {
     // SAFETY: the caller's promises.
     unsafe {
+        let out = call::output(json_out, ptr::null_mut());
         call::on(context, error_out, |handle| {
-            let out = call::output(json_out, ptr::null_mut())?;
-            out.set(give_string(&json::explanation(&handle.value().ledger)));
+            let out = out?;
+            out.set(give_string(&json::explanation(handle.value())));
             Ok(())
         })
     }
@@ -178,8 +186,9 @@ pub unsafe extern "C" fn bywash_task_new(
 ) -> i32 {
     // SAFETY: the caller's promises.
     unsafe {
+        let out = call::output(out, ptr::null_mut());
         call::on(context, error_out, |handle| {
-            let out = call::output(out, ptr::null_mut())?;
+            let out = out?;
             let context = handle.value();
             let admitted = context.ledger.admit_or_wait(1, minimum, &|| false)?.pop();
             let memory = admitted.ok_or(Error::internal("no task was admitted"))?;
@@ -202,7 +211,8 @@ pub unsafe extern "C" fn bywash_task_free(task: *mut bywash_task) {
 }
 
 impl Context {
-    fn open(settings: Settings, parent: Option<HostMemory>) -> Result<Self> {
+    fn open(settings: Settings, host: Option<&Arc<Host>>) -> Result<Self> {
+        let parent = host.and_then(HostMemory::of);
         let parent = parent.map(|parent| -> Arc<dyn MemoryParent> { Arc::new(parent) });
         let ledger = MemoryLedger::with_options(LedgerOptions {
             parent,
@@ -210,17 +220,38 @@ impl Context {
             ..waiting_ledger(settings.capacity, settings.patience)
         });
         let store: Arc<dyn Store> = Arc::new(FsStore::new());
-        let spill_dirs = if settings.spill_dirs.is_empty() {
-            None
-        } else {
-            let options = SpillOptions {
-                quota_per_dir: settings.spill_quota_per_dir,
-                quota_total: settings.spill_quota_total,
-                ..SpillOptions::default()
-            };
-            Some(SpillDirs::open(Arc::clone(&store), &settings.spill_dirs, options)?)
+        let mut context = Self { ledger, store, spill_dirs: None, settings };
+        if !context.settings.spill_dirs.is_empty() {
+            let dirs = context.open_spill_dirs()?;
+            for unused in dirs.unused() {
+                let (path, error) = (unused.path.display(), &unused.error);
+                let line = format!("a spill directory is not used: {path}: {error}");
+                host.inspect(|host| host.log(BYWASH_LOG_WARNING, &line));
+            }
+            context.spill_dirs = Some(dirs);
+        }
+        Ok(context)
+    }
+
+    fn open_spill_dirs(&self) -> Result<Arc<SpillDirs>> {
+        let settings = &self.settings;
+        let memory_backed = match settings.spill_memory_backed {
+            SpillMemory::Refuse => MemoryBacked::Refuse,
+            SpillMemory::Unaccounted => MemoryBacked::Unaccounted,
+            SpillMemory::Charge { promised } => {
+                let task = self.ledger.admit(1, promised)?.pop();
+                let task = task.ok_or(Error::internal("no task was admitted"))?;
+                MemoryBacked::Charge(task.consumer("spill-files"))
+            }
         };
-        Ok(Self { ledger, store, spill_dirs, settings })
+        let options = SpillOptions {
+            named: settings.spill_named,
+            quota_per_dir: settings.spill_quota_per_dir,
+            quota_total: settings.spill_quota_total,
+            memory_backed,
+            ..SpillOptions::default()
+        };
+        SpillDirs::open(Arc::clone(&self.store), &settings.spill_dirs, options)
     }
 
     pub(crate) fn spill_dirs(&self) -> Result<&Arc<SpillDirs>> {

@@ -1,37 +1,37 @@
-//! Errors as C sees them: owned, with a code, an action and a message.
+//! Errors as C sees them: owned, with a code, an action, a message and figures.
 
 #![expect(unsafe_code, reason = "pointers come from C")]
 
-use std::ffi::{CString, c_char};
-use std::ptr;
+use std::ffi::{CStr, CString, c_char};
 
-use bywash::Error;
+use bywash::{Error, Figure};
 
-use crate::status::{action_of, code_of};
+use crate::status::{
+    BYWASH_INVALID_ARGUMENT, BYWASH_NOT_FOUND, BYWASH_OK, Source, action_of, code_of,
+};
 
-/// Why a call failed. Owned by the caller; free it with `bywash_error_free`.
+/// Why a call failed. Owned by the caller; free it with `bywash_error_free`. Nobody changes it: any
+/// thread may look at it.
 #[derive(Debug)]
 pub struct bywash_error {
-    code: i32,
+    error: Error,
     action: i32,
     message: CString,
 }
 
 impl bywash_error {
-    /// Puts `error` where the caller wants it, if anywhere; returns its code.
+    /// Puts `error` where the caller wants it, if anywhere.
     ///
     /// # Safety
     /// `out` is NULL or points to a place for a pointer.
-    pub(crate) unsafe fn store(error: &Error, out: *mut *mut Self) -> i32 {
-        let code = code_of(error);
+    pub(crate) unsafe fn store(error: Error, source: Source, out: *mut *mut Self) {
         if !out.is_null() {
-            let text = error.to_string().replace('\0', " ");
-            let message = CString::new(text).unwrap_or_default();
-            let stored = Box::new(Self { code, action: action_of(error.kind()), message });
+            let message = c_string(&error.to_string());
+            let action = action_of(error.kind(), source);
+            let stored = Box::new(Self { error, action, message });
             // SAFETY: checked not to be NULL; the caller's promise.
             unsafe { out.write(Box::into_raw(stored)) };
         }
-        code
     }
 }
 
@@ -42,7 +42,7 @@ impl bywash_error {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bywash_error_code(error: *const bywash_error) -> i32 {
     // SAFETY: the caller's promise.
-    unsafe { error.as_ref() }.map_or(0, |error| error.code)
+    unsafe { error.as_ref() }.map_or(0, |error| code_of(&error.error))
 }
 
 /// What to do about it, one of `BYWASH_ACTION_*`; 0 for NULL.
@@ -63,6 +63,41 @@ pub unsafe extern "C" fn bywash_error_action(error: *const bywash_error) -> i32 
 pub unsafe extern "C" fn bywash_error_message(error: *const bywash_error) -> *const c_char {
     // SAFETY: the caller's promise.
     unsafe { error.as_ref() }.map_or(c"".as_ptr(), |error| error.message.as_ptr())
+}
+
+/// A figure of the error by name: `map`, `partition`, `row`, `column`, `requested`, `available`, `budget`,
+/// `held`, `quota`, `expected`, `found` and others that the message shows. Returns `BYWASH_OK`,
+/// `BYWASH_NOT_FOUND` (with 0) for a figure that this error lacks, `BYWASH_INVALID_ARGUMENT` for NULL.
+///
+/// # Safety
+/// As `bywash_error_code`; `name` is NULL or NUL-terminated; `value_out` is NULL or points to a place for
+/// a number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bywash_error_figure(
+    error: *const bywash_error,
+    name: *const c_char,
+    value_out: *mut u64,
+) -> i32 {
+    if name.is_null() || value_out.is_null() {
+        return BYWASH_INVALID_ARGUMENT;
+    }
+    // SAFETY: checked not to be NULL; the caller's promise.
+    unsafe { value_out.write(0) };
+    // SAFETY: the caller's promise.
+    let Some(error) = (unsafe { error.as_ref() }) else {
+        return BYWASH_INVALID_ARGUMENT;
+    };
+    // SAFETY: checked not to be NULL; the caller's promise.
+    let name = unsafe { CStr::from_ptr(name) }.to_bytes();
+    let figure = FIGURES.into_iter().find(|figure| figure.name().as_bytes() == name);
+    match figure.and_then(|figure| error.error.figure(figure)) {
+        Some(value) => {
+            // SAFETY: as above.
+            unsafe { value_out.write(value) };
+            BYWASH_OK
+        }
+        None => BYWASH_NOT_FOUND,
+    }
 }
 
 /// Frees an error; NULL is fine.
@@ -89,7 +124,33 @@ pub unsafe extern "C" fn bywash_string_free(string: *mut c_char) {
     }
 }
 
-/// A string for C, without NULs inside.
+/// A string for C, to be freed by `bywash_string_free`.
 pub(crate) fn give_string(text: &str) -> *mut c_char {
-    CString::new(text.replace('\0', " ")).map_or(ptr::null_mut(), CString::into_raw)
+    c_string(text).into_raw()
 }
+
+/// The text without NULs inside.
+pub(crate) fn c_string(text: &str) -> CString {
+    CString::new(text.replace('\0', " ")).unwrap_or_default()
+}
+
+const FIGURES: [Figure; 18] = [
+    Figure::Requested,
+    Figure::Available,
+    Figure::Budget,
+    Figure::RowBytes,
+    Figure::Held,
+    Figure::Partition,
+    Figure::Partitions,
+    Figure::Column,
+    Figure::Row,
+    Figure::Offset,
+    Figure::Length,
+    Figure::Expected,
+    Figure::Found,
+    Figure::Dir,
+    Figure::Map,
+    Figure::Attempt,
+    Figure::Quota,
+    Figure::WaitedMillis,
+];

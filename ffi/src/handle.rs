@@ -2,12 +2,12 @@
 
 #![expect(unsafe_code, reason = "C hands back the pointers it was given")]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bywash::{Error, ErrorKind, Result};
 
+use crate::call::contained;
 use crate::fork::ForkMark;
 
 /// A value behind a pointer that C holds. Values are shared: what one thread at a time may do is
@@ -50,7 +50,7 @@ pub(crate) unsafe fn get<'a, O: Opaque>(handle: *const O) -> Result<&'a Handle<O
 }
 
 /// Frees it; in a forked child, where the value's files and memory are the parent's, it does
-/// nothing. NULL is fine. A panic while freeing is contained: what is left of the value leaks.
+/// nothing. NULL is fine. A panic while freeing is contained.
 ///
 /// # Safety
 /// As [`get`], and nobody uses it any more.
@@ -61,7 +61,7 @@ pub(crate) unsafe fn free<O: Opaque>(handle: *mut O) {
     if !in_child {
         // SAFETY: made by Box::into_raw in into_raw, and given up by C.
         let owned = unsafe { Box::from_raw(handle) };
-        drop(catch_unwind(AssertUnwindSafe(|| drop(owned))));
+        drop(contained(move || drop(owned)));
     }
 }
 

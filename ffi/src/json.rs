@@ -1,14 +1,20 @@
 //! Figures and explanations as JSON.
 
-use bywash::{Explanation, HolderReport, MemoryLedger, SpillRecord, WriteProgress};
+use bywash::{DirCondition, DirReport, Explanation, HolderReport, SpillRecord, WriteProgress};
 use serde_json::{Value, json};
 
-/// A ledger's explanation, and its counters.
-pub(crate) fn explanation(ledger: &MemoryLedger) -> String {
+use crate::context::Context;
+
+/// A ledger's explanation, its counters, and the spill directories.
+pub(crate) fn explanation(context: &Context) -> String {
+    let ledger = &context.ledger;
     let explanation = ledger.explain();
     let Explanation { capacity, granted, live, peak_granted, holders, peak, spills, .. } =
         &explanation;
     let snapshot = ledger.snapshot();
+    let spill_dirs = context.spill_dirs.as_ref();
+    let dirs = spill_dirs.map(|dirs| dirs.dirs()).unwrap_or_default();
+    let unused = spill_dirs.map(|dirs| dirs.unused()).unwrap_or_default();
     json!({
         "capacity_bytes": capacity,
         "granted_bytes": granted,
@@ -23,6 +29,11 @@ pub(crate) fn explanation(ledger: &MemoryLedger) -> String {
         "holders": holders.iter().map(holder).collect::<Vec<_>>(),
         "peak": peak.iter().map(|(name, bytes)| json!({"consumer": name, "bytes": bytes})).collect::<Vec<_>>(),
         "spills": spills.iter().map(spill).collect::<Vec<_>>(),
+        "spill_dirs": dirs.iter().map(dir).collect::<Vec<_>>(),
+        "spill_dirs_unused": unused.iter().map(|unused| json!({
+            "path": unused.path.to_string_lossy(),
+            "error": unused.error.to_string(),
+        })).collect::<Vec<_>>(),
     })
     .to_string()
 }
@@ -36,6 +47,22 @@ fn holder(holder: &HolderReport) -> Value {
         "peak_bytes": holder.peak,
         "spilled_bytes": holder.spilled,
         "reclaimable_bytes": holder.reclaimable,
+    })
+}
+
+fn dir(dir: &DirReport) -> Value {
+    json!({
+        "path": &*dir.path,
+        "filesystem": dir.filesystem.to_string(),
+        "usable": dir.condition == DirCondition::Usable,
+        "used_bytes": dir.used_bytes,
+        "quota_bytes": dir.quota_bytes,
+        "charged_bytes": dir.charged_bytes,
+        "files": dir.files,
+        "written_bytes": dir.written_bytes_total,
+        "read_bytes": dir.read_bytes_total,
+        "refusals": dir.refusals_total,
+        "failures": dir.failures_total,
     })
 }
 

@@ -14,6 +14,7 @@
 #[cfg(panic = "abort")]
 compile_error!("bywash-ffi contains panics at its border: build it with panic = \"unwind\"");
 
+mod c_data;
 mod call;
 mod context;
 mod error;
@@ -33,11 +34,12 @@ mod writer;
 
 pub use context::*;
 pub use error::*;
-pub use host::bywash_host;
+pub use host::{BYWASH_LOG_WARNING, bywash_host};
 pub use options::*;
 pub use output::*;
 pub use shuffle::*;
 pub use sink::bywash_sink;
 pub use status::*;
+pub use stream::bywash_stream_error;
 pub use version::*;
 pub use writer::*;

@@ -32,10 +32,23 @@ pub(crate) struct Settings {
     pub(crate) spill_dirs: Vec<PathBuf>,
     pub(crate) spill_quota_total: Option<u64>,
     pub(crate) spill_quota_per_dir: Option<u64>,
+    pub(crate) spill_memory_backed: SpillMemory,
+    pub(crate) spill_named: bool,
     pub(crate) output_sync: SyncPolicy,
     pub(crate) codec: Codec,
     pub(crate) validate: bool,
     pub(crate) charge: ChargeMode,
+}
+
+/// What becomes of spill directories in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SpillMemory {
+    Refuse,
+    /// Files there are charged to a task of their own, with that many bytes promised.
+    Charge {
+        promised: u64,
+    },
+    Unaccounted,
 }
 
 impl Default for Settings {
@@ -47,6 +60,8 @@ impl Default for Settings {
             spill_dirs: Vec::new(),
             spill_quota_total: None,
             spill_quota_per_dir: None,
+            spill_memory_backed: SpillMemory::Refuse,
+            spill_named: false,
             output_sync: SyncPolicy::default(),
             codec: Codec::default(),
             validate: false,
@@ -81,8 +96,9 @@ pub unsafe extern "C" fn bywash_options_new(
 ) -> i32 {
     // SAFETY: the caller's promises.
     unsafe {
+        let out = call::output(out, std::ptr::null_mut());
         call::free_standing(error_out, || {
-            let out = call::output(out, std::ptr::null_mut())?;
+            let out = out?;
             let mark = Arc::new(ForkMark::try_new()?);
             out.set(handle::into_raw(Mutex::new(Settings::default()), &mark));
             Ok(())
@@ -92,12 +108,25 @@ pub unsafe extern "C" fn bywash_options_new(
 
 /// Sets one setting from its text. Any thread.
 ///
-/// `memory.capacity` bytes (default: no limit of its own), `memory.host_slack` bytes lent by the host
-/// that may lie idle (1 MiB), `memory.patience_ms` how long a request may wait (0), `spill.dirs` paths
-/// separated by `:` (required for writers), `spill.quota_total` and `spill.quota_per_dir` bytes,
-/// `output.sync` `never` or `on_commit`, `codec` `none`, `lz4`, `zstd` or `zstd:LEVEL`, `validate`
-/// `none` or `full` (of arrays handed in), `reader.charge` who is charged for batches read: `ledger`
-/// until they are released (default), `host` (its `release` is called when they are), `detached`. Bytes may end in KiB, MiB or GiB.
+/// For a context:
+/// - `memory.capacity`: bytes; default: no limit of its own.
+/// - `memory.host_slack`: bytes lent by the host that may lie idle; default 1MiB.
+/// - `memory.patience_ms`: how long a request for memory may wait; default 0.
+/// - `spill.dirs`: paths separated by `:`; writers need one.
+/// - `spill.quota_total`, `spill.quota_per_dir`: bytes; default: no limit.
+/// - `spill.memory_backed`: what becomes of directories whose files are memory (tmpfs): `refuse`
+///   (default); `charge:BYTES`, every page is charged, with BYTES promised to them; `unaccounted`: the
+///   budget holds no longer.
+/// - `spill.named`: whether spills keep their names while they are open, `yes` or `no` (default).
+/// - `output.sync`: `never` or `on_commit`.
+/// - `reader.charge`: who pays for batches that were read: `ledger` (default) until they are released;
+///   `host`, whose `release` is called when they are; `detached`: nobody.
+///
+/// For a shuffle:
+/// - `codec`: `none`, `lz4`, `zstd` or `zstd:LEVEL`.
+/// - `validate`: of arrays handed in, `none` (default: lengths and offsets at the ends only) or `full`.
+///
+/// Bytes may end in KiB, MiB, GiB or TiB.
 ///
 /// Errors: `INVALID_ARGUMENT` for a name that is not known or a value that does not fit it.
 ///
@@ -151,6 +180,22 @@ impl Settings {
             }
             "spill.quota_total" => self.spill_quota_total = Some(bytes()?),
             "spill.quota_per_dir" => self.spill_quota_per_dir = Some(bytes()?),
+            "spill.memory_backed" => {
+                let charged = value.strip_prefix("charge:").and_then(parse_bytes);
+                self.spill_memory_backed = match (value, charged) {
+                    ("refuse", _) => SpillMemory::Refuse,
+                    ("unaccounted", _) => SpillMemory::Unaccounted,
+                    (_, Some(promised)) => SpillMemory::Charge { promised },
+                    _ => return Err(wrong("refuse, charge:BYTES or unaccounted")),
+                }
+            }
+            "spill.named" => {
+                self.spill_named = match value {
+                    "no" => false,
+                    "yes" => true,
+                    _ => return Err(wrong("yes or no")),
+                }
+            }
             "output.sync" => {
                 self.output_sync = match value {
                     "never" => SyncPolicy::Never,
@@ -177,8 +222,8 @@ impl Settings {
             _ => {
                 return Err(Error::invalid("there is no such setting").with_detail(format!(
                     "{key:?}; there are memory.capacity, memory.host_slack, memory.patience_ms, \
-                     spill.dirs, spill.quota_total, spill.quota_per_dir, output.sync, codec, validate, \
-                     reader.charge"
+                     spill.dirs, spill.quota_total, spill.quota_per_dir, spill.memory_backed, \
+                     spill.named, output.sync, reader.charge, codec, validate"
                 )));
             }
         }

@@ -15,6 +15,7 @@ use crate::context::{Task, bywash_task};
 use crate::error::bywash_error;
 use crate::handle::{self, Opaque};
 use crate::input;
+use crate::status::Source;
 use crate::stream;
 
 /// A map output: committed, opened, or sent to a sink. Any thread at any time.
@@ -83,8 +84,9 @@ pub unsafe extern "C" fn bywash_output_open(
 ) -> i32 {
     // SAFETY: the caller's promises.
     unsafe {
-        call::on(task, error_out, |handle| {
-            let out = call::output(out, ptr::null_mut())?;
+        let out = call::output(out, ptr::null_mut());
+        call::on_reading(Source::MapOutput, task, error_out, |handle| {
+            let out = out?;
             let path = input::path(dir, "dir")?;
             let task = handle.value();
             let store = Arc::clone(&task.context.store);
@@ -109,8 +111,9 @@ pub unsafe extern "C" fn bywash_output_partitions(
 ) -> i32 {
     // SAFETY: the caller's promises.
     unsafe {
+        let out = call::output(partitions_out, 0);
         call::on(output, error_out, |handle| {
-            let out = call::output(partitions_out, 0)?;
+            let out = out?;
             out.set(handle.value().output.partitions());
             Ok(())
         })
@@ -160,15 +163,16 @@ pub unsafe extern "C" fn bywash_output_partition(
 }
 
 /// Reads one partition of an output as a stream of batches into `stream_out`, which the caller provides
-/// and releases. Its memory is charged to `task`; batches stay charged until they are released, and valid
+/// and releases. Its memory is charged to `task` (NULL: the one the output was
+/// made in); batches stay charged until they are released, and valid
 /// whatever else is freed. Every byte is checked before it is believed.
 ///
 /// Errors: `INVALID_ARGUMENT` for a partition that does not exist; `INVALID_STATE` for an output that was
-/// sent to a sink. The stream answers `ENOMEM` when the caller holds too many batches of the budget, `EIO`
-/// for damage and I/O.
+/// sent to a sink. What the stream fails with later is in `bywash_stream_error`; after a failure, begin the
+/// partition again with a new stream, and drop the batches of this one.
 ///
 /// # Safety
-/// `output` and `task` are live handles; `stream_out` points to a place for an `ArrowArrayStream`;
+/// `output` is a live handle, `task` too or NULL; `stream_out` points to a place for an `ArrowArrayStream`;
 /// `error_out` is NULL or points to a place for a pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bywash_output_read(
@@ -180,8 +184,9 @@ pub unsafe extern "C" fn bywash_output_read(
 ) -> i32 {
     // SAFETY: the caller's promises.
     unsafe {
-        call::on(output, error_out, |handle| {
-            let out = call::output(stream_out, FFI_ArrowArrayStream::empty())?;
+        let out = call::output(stream_out, FFI_ArrowArrayStream::empty());
+        call::on_reading(Source::MapOutput, output, error_out, |handle| {
+            let out = out?;
             let task =
                 if task.is_null() { &handle.value().task } else { handle::get(task)?.value() };
             let output = &handle.value().output;

@@ -51,9 +51,10 @@ pub unsafe extern "C" fn bywash_shuffle_new(
 ) -> i32 {
     // SAFETY: the caller's promises.
     unsafe {
+        let schema = input::Moved::schema(schema);
+        let out = call::output(out, ptr::null_mut());
         call::free_standing(error_out, || {
-            let schema = input::take_schema(schema);
-            let out = call::output(out, ptr::null_mut())?;
+            let out = out?;
             let columns = input::slice(hash_columns, hash_columns_len)?;
             let settings = bywash_options::settings(options)?;
             let partitioning = if columns.is_empty() {
@@ -62,7 +63,7 @@ pub unsafe extern "C" fn bywash_shuffle_new(
                 Partitioning::Hash(columns.iter().map(|column| *column as usize).collect())
             };
             let spec =
-                ShuffleSpec::new(schema?, partitions, partitioning)?.with_codec(settings.codec);
+                ShuffleSpec::new(schema.into_schema()?, partitions, partitioning)?.with_codec(settings.codec);
             let mark = Arc::new(ForkMark::try_new()?);
             out.set(handle::into_raw(Shuffle { spec, validate: settings.validate }, &mark));
             Ok(())
@@ -84,8 +85,9 @@ pub unsafe extern "C" fn bywash_shuffle_minimum_budget(
 ) -> i32 {
     // SAFETY: the caller's promises.
     unsafe {
+        let out = call::output(bytes_out, 0);
         call::on(shuffle, error_out, |handle| {
-            let out = call::output(bytes_out, 0)?;
+            let out = out?;
             out.set(minimum_budget(&handle.value().spec, tasks)?);
             Ok(())
         })

@@ -7,6 +7,7 @@ use std::mem::offset_of;
 
 use bywash::{Error, Figure, PartitionSink, Result};
 
+use crate::call::injected;
 use crate::status::{BYWASH_OK, kind_of};
 
 /// A service that takes the bytes of partitions.
@@ -46,8 +47,11 @@ impl HostSink {
             return Err(Error::invalid("a sink is NULL"));
         }
         // SAFETY: every table begins with its size.
-        let size = unsafe { sink.cast::<u32>().read() } as usize;
-        if size < offset_of!(bywash_sink, write) + size_of::<usize>() || size > 1 << 16 {
+        let size = unsafe { sink.cast::<u32>().read_unaligned() } as usize;
+        if !sink.is_aligned()
+            || size < offset_of!(bywash_sink, write) + size_of::<usize>()
+            || size > 1 << 16
+        {
             return Err(Error::invalid(
                 "struct_size of a sink is wrong; set it to sizeof(bywash_sink)",
             )
@@ -62,6 +66,7 @@ impl HostSink {
 
 impl PartitionSink for HostSink {
     fn write(&mut self, partition: u32, bytes: &[u8]) -> Result<()> {
+        injected::panic_if_asked();
         // SAFETY: the host's callback with its context and bytes that live through the call.
         match unsafe { (self.write)(self.context, partition, bytes.as_ptr(), bytes.len()) } {
             BYWASH_OK => Ok(()),

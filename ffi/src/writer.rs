@@ -51,19 +51,23 @@ impl Writer {
         }
     }
 
-    fn push(&self, array: *mut FFI_ArrowArray, ids: &[u32]) -> Result<()> {
-        // SAFETY: the promise of bywash_writer_push.
-        let batch =
-            unsafe { input::take_batch(array, self.shuffle.spec.schema(), self.shuffle.validate) };
-        let mut writer = self.lock()?;
-        let writer = writer.as_mut().ok_or(FINISHED)?;
-        let batch = batch?;
-        if ids.is_empty() && batch.num_rows() > 0 {
-            writer.write(&batch)
-        } else if ids.is_empty() {
-            Ok(())
-        } else {
-            writer.write_with_ids(&batch, ids)
+    /// Imports `array` and writes it; the caller holds the lock.
+    ///
+    /// # Safety
+    /// As [`input::Moved::into_batch`].
+    unsafe fn push(
+        &self,
+        engine: &mut Option<ShuffleWriter>,
+        array: input::Moved<FFI_ArrowArray>,
+        ids: &[u32],
+    ) -> Result<()> {
+        let engine = engine.as_mut().ok_or(FINISHED)?;
+        // SAFETY: the caller's promise.
+        let batch = unsafe { array.into_batch(self.shuffle.spec.schema(), self.shuffle.validate) }?;
+        match (batch.num_rows(), ids) {
+            (0, []) => Ok(()),
+            (_, []) => engine.write(&batch),
+            (_, ids) => engine.write_with_ids(&batch, ids),
         }
     }
 
@@ -94,8 +98,9 @@ pub unsafe extern "C" fn bywash_writer_new(
 ) -> i32 {
     // SAFETY: the caller's promises.
     unsafe {
+        let out = call::output(out, ptr::null_mut());
         call::on(task, error_out, |handle| {
-            let out = call::output(out, ptr::null_mut())?;
+            let out = out?;
             let shuffle = handle::get(shuffle)?.value().clone();
             let task = handle.value().clone();
             let context = &task.context;
@@ -138,10 +143,11 @@ pub unsafe extern "C" fn bywash_writer_push(
 ) -> i32 {
     // SAFETY: the caller's promises; the array is consumed also where the handle is refused.
     unsafe {
-        let mut consumed = input::Consumed::new(array);
+        let array = input::Moved::array(array);
         call::on(writer.cast_const(), error_out, |handle| {
             let ids = input::slice(ids, ids_len)?;
-            handle.value().push(consumed.array(), ids)
+            let writer = handle.value();
+            writer.push(&mut *writer.lock()?, array, ids)
         })
     }
 }
@@ -164,12 +170,12 @@ pub unsafe extern "C" fn bywash_writer_push_stream(
     unsafe {
         let stream = pull::Pulled::take(stream);
         call::on(writer.cast_const(), error_out, |handle| {
-            let value = handle.value();
-            let schema = value.shuffle.spec.schema();
+            let writer = handle.value();
             let mut stream = stream?;
-            stream.check_schema(schema)?;
-            while let Some(mut array) = stream.next()? {
-                value.push(&raw mut array, &[])?;
+            let mut engine = writer.lock()?;
+            stream.check_schema(writer.shuffle.spec.schema())?;
+            while let Some(array) = stream.next()? {
+                writer.push(&mut engine, input::Moved::of(array), &[])?;
             }
             Ok(())
         })
@@ -210,8 +216,9 @@ pub unsafe extern "C" fn bywash_writer_finish(
 ) -> i32 {
     // SAFETY: the caller's promises.
     unsafe {
+        let out = call::output(out, ptr::null_mut());
         call::on(writer.cast_const(), error_out, |handle| {
-            let out = call::output(out, ptr::null_mut())?;
+            let out = out?;
             let output = Output::Committed(handle.value().take()?.finish()?);
             out.set(handle::into_raw(output.of(&handle.value().task), handle.mark()));
             Ok(())
@@ -234,8 +241,9 @@ pub unsafe extern "C" fn bywash_writer_finish_into(
 ) -> i32 {
     // SAFETY: the caller's promises.
     unsafe {
+        let out = call::output(out, ptr::null_mut());
         call::on(writer.cast_const(), error_out, |handle| {
-            let out = call::output(out, ptr::null_mut())?;
+            let out = out?;
             let mut sink = HostSink::read(sink)?;
             let output = Output::Pushed(handle.value().take()?.finish_into(&mut sink)?);
             out.set(handle::into_raw(output.of(&handle.value().task), handle.mark()));
@@ -257,8 +265,9 @@ pub unsafe extern "C" fn bywash_writer_statistics(
 ) -> i32 {
     // SAFETY: the caller's promises.
     unsafe {
+        let out = call::output(json_out, ptr::null_mut());
         call::on(writer, error_out, |handle| {
-            let out = call::output(json_out, ptr::null_mut())?;
+            let out = out?;
             out.set(give_string(&json::progress(&handle.value().canceller.progress())));
             Ok(())
         })

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "callbacks of the C stream interface")]
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_int};
 use std::mem;
 
 use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
@@ -10,18 +10,7 @@ use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use arrow_schema::{Schema, SchemaRef};
 use bywash::{Error, ErrorKind, Result};
 
-/// `ArrowArrayStream` as the Arrow C stream interface lays it out; Arrow's own type hides its fields.
-#[repr(C)]
-#[derive(Debug)]
-struct CStream {
-    get_schema: Option<unsafe extern "C" fn(*mut Self, *mut FFI_ArrowSchema) -> c_int>,
-    get_next: Option<unsafe extern "C" fn(*mut Self, *mut FFI_ArrowArray) -> c_int>,
-    get_last_error: Option<unsafe extern "C" fn(*mut Self) -> *const c_char>,
-    release: Option<unsafe extern "C" fn(*mut Self)>,
-    private_data: *mut c_void,
-}
-
-const _: () = assert!(size_of::<CStream>() == size_of::<FFI_ArrowArrayStream>());
+use crate::c_data::CStream;
 
 /// A stream moved in, released when dropped.
 #[derive(Debug)]
@@ -41,14 +30,7 @@ impl Pulled {
         let stream = stream.cast::<CStream>();
         // SAFETY: the caller's promise; the two types have one layout.
         let source = unsafe { stream.as_mut() }.ok_or(Error::invalid("a stream is NULL"))?;
-        let empty = CStream {
-            get_schema: None,
-            get_next: None,
-            get_last_error: None,
-            release: None,
-            private_data: std::ptr::null_mut(),
-        };
-        let stream = mem::replace(source, empty);
+        let stream = mem::replace(source, CStream::empty());
         if stream.release.is_none() {
             return Err(Error::invalid("a stream was released before it was handed in"));
         }
