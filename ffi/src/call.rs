@@ -75,11 +75,7 @@ pub(crate) fn contained<T>(body: impl FnOnce() -> T) -> Result<T> {
 
 /// # Safety
 /// `error_out` is NULL or points to a place for a pointer.
-unsafe fn answer(
-    outcome: Result<()>,
-    source: Source,
-    error_out: *mut *mut bywash_error,
-) -> i32 {
+unsafe fn answer(outcome: Result<()>, source: Source, error_out: *mut *mut bywash_error) -> i32 {
     if !error_out.is_null() {
         // SAFETY: checked not to be NULL; the caller's promise.
         unsafe { error_out.write(ptr::null_mut()) };
@@ -107,28 +103,44 @@ fn panic_error(payload: Box<dyn Any + Send>) -> Error {
 
 /// A place for a result, emptied before anything else is done.
 ///
-/// # Errors
-/// `InvalidArgument` for NULL.
-///
 /// # Safety
-/// `out` is NULL or points to a place for a `T`.
-pub(crate) unsafe fn output<'a, T>(out: *mut T, empty: T) -> Result<Output<'a, T>> {
-    if out.is_null() {
-        return Err(Error::invalid("the place for a result is NULL"));
+/// `out` is NULL or points to a place for a `T` that stays while the result is used.
+pub(crate) unsafe fn output<T>(out: *mut T, empty: T) -> Output<T> {
+    if !out.is_null() {
+        // SAFETY: checked not to be NULL; the caller's promise.
+        unsafe { out.write(empty) };
     }
-    // SAFETY: checked not to be NULL; the caller's promise.
-    unsafe { out.write(empty) };
-    // SAFETY: written just before; the caller's promise.
-    Ok(Output(unsafe { &mut *out }))
+    Output(out)
 }
 
 /// See [`output`].
 #[derive(Debug)]
-pub(crate) struct Output<'a, T>(&'a mut T);
+pub(crate) struct Output<T>(*mut T);
 
-impl<T> Output<'_, T> {
+/// One that is there.
+#[derive(Debug)]
+pub(crate) struct Present<T>(*mut T);
+
+impl<T> Output<T> {
+    /// # Errors
+    /// `InvalidArgument` for NULL.
+    pub(crate) fn present(self) -> Result<Present<T>> {
+        if self.0.is_null() {
+            return Err(Error::invalid("the place for a result is NULL"));
+        }
+        Ok(Present(self.0))
+    }
+
+    /// Nothing for one that the caller does not want.
+    pub(crate) fn if_wanted(self) -> Option<Present<T>> {
+        (!self.0.is_null()).then_some(Present(self.0))
+    }
+}
+
+impl<T> Present<T> {
     pub(crate) fn set(self, value: T) {
-        *self.0 = value;
+        // SAFETY: written when it was made, not NULL, and there while it is used.
+        unsafe { *self.0 = value };
     }
 }
 

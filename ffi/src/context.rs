@@ -70,7 +70,7 @@ pub unsafe extern "C" fn bywash_context_new(
     unsafe {
         let out = call::output(out, ptr::null_mut());
         call::free_standing(error_out, || {
-            let out = out?;
+            let out = out.present()?;
             let settings = bywash_options::settings(options)?;
             let mark = Arc::new(ForkMark::try_new()?);
             let host = if host.is_null() { None } else { Some(Host::read(host, &mark)?) };
@@ -115,7 +115,7 @@ pub unsafe extern "C" fn bywash_reclaim(
     unsafe {
         let freed = call::output(freed_out, 0);
         call::on(context, error_out, |handle| {
-            let freed = freed?;
+            let freed = freed.present()?;
             freed.set(handle.value().ledger.reclaim(bytes));
             Ok(())
         })
@@ -137,10 +137,10 @@ pub unsafe extern "C" fn bywash_set_capacity(
 ) -> i32 {
     // SAFETY: the caller's promises.
     unsafe {
-        let out = (!over_out.is_null()).then(|| call::output(over_out, 0)).transpose();
+        let out = call::output(over_out, 0);
         call::on(context, error_out, |handle| {
             let over = handle.value().ledger.set_capacity(bytes);
-            if let Some(out) = out? {
+            if let Some(out) = out.if_wanted() {
                 out.set(over);
             }
             Ok(())
@@ -163,7 +163,7 @@ pub unsafe extern "C" fn bywash_explain(
     unsafe {
         let out = call::output(json_out, ptr::null_mut());
         call::on(context, error_out, |handle| {
-            let out = out?;
+            let out = out.present()?;
             out.set(give_string(&json::explanation(handle.value())));
             Ok(())
         })
@@ -188,7 +188,7 @@ pub unsafe extern "C" fn bywash_task_new(
     unsafe {
         let out = call::output(out, ptr::null_mut());
         call::on(context, error_out, |handle| {
-            let out = out?;
+            let out = out.present()?;
             let context = handle.value();
             let admitted = context.ledger.admit_or_wait(1, minimum, &|| false)?.pop();
             let memory = admitted.ok_or(Error::internal("no task was admitted"))?;

@@ -40,8 +40,7 @@ pub struct bywash_host {
     pub destroy: Option<unsafe extern "C" fn(context: *mut c_void)>,
     /// Takes a line for the host's log, NUL-terminated and the library's again when it returns; `level` is
     /// one of `BYWASH_LOG_*`. May be NULL.
-    pub log:
-        Option<unsafe extern "C" fn(context: *mut c_void, level: i32, message: *const c_char)>,
+    pub log: Option<unsafe extern "C" fn(context: *mut c_void, level: i32, message: *const c_char)>,
 }
 
 /// The callbacks of a context, shared by all that was made of it.

@@ -142,6 +142,5 @@ pub(crate) fn read_schema(schema: &FFI_ArrowSchema) -> Result<SchemaRef> {
 
 #[expect(clippy::needless_pass_by_value, reason = "it is mapped over results")]
 fn does_not_fit(error: arrow_schema::ArrowError) -> Error {
-    Error::invalid("an array does not fit its schema")
-        .with_detail(error.to_string())
+    Error::invalid("an array does not fit its schema").with_detail(error.to_string())
 }

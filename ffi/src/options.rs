@@ -98,7 +98,7 @@ pub unsafe extern "C" fn bywash_options_new(
     unsafe {
         let out = call::output(out, std::ptr::null_mut());
         call::free_standing(error_out, || {
-            let out = out?;
+            let out = out.present()?;
             let mark = Arc::new(ForkMark::try_new()?);
             out.set(handle::into_raw(Mutex::new(Settings::default()), &mark));
             Ok(())

@@ -86,7 +86,7 @@ pub unsafe extern "C" fn bywash_output_open(
     unsafe {
         let out = call::output(out, ptr::null_mut());
         call::on_reading(Source::MapOutput, task, error_out, |handle| {
-            let out = out?;
+            let out = out.present()?;
             let path = input::path(dir, "dir")?;
             let task = handle.value();
             let store = Arc::clone(&task.context.store);
@@ -113,7 +113,7 @@ pub unsafe extern "C" fn bywash_output_partitions(
     unsafe {
         let out = call::output(partitions_out, 0);
         call::on(output, error_out, |handle| {
-            let out = out?;
+            let out = out.present()?;
             out.set(handle.value().output.partitions());
             Ok(())
         })
@@ -186,7 +186,7 @@ pub unsafe extern "C" fn bywash_output_read(
     unsafe {
         let out = call::output(stream_out, FFI_ArrowArrayStream::empty());
         call::on_reading(Source::MapOutput, output, error_out, |handle| {
-            let out = out?;
+            let out = out.present()?;
             let task =
                 if task.is_null() { &handle.value().task } else { handle::get(task)?.value() };
             let output = &handle.value().output;

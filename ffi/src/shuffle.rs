@@ -54,7 +54,7 @@ pub unsafe extern "C" fn bywash_shuffle_new(
         let schema = input::Moved::schema(schema);
         let out = call::output(out, ptr::null_mut());
         call::free_standing(error_out, || {
-            let out = out?;
+            let out = out.present()?;
             let columns = input::slice(hash_columns, hash_columns_len)?;
             let settings = bywash_options::settings(options)?;
             let partitioning = if columns.is_empty() {
@@ -62,8 +62,8 @@ pub unsafe extern "C" fn bywash_shuffle_new(
             } else {
                 Partitioning::Hash(columns.iter().map(|column| *column as usize).collect())
             };
-            let spec =
-                ShuffleSpec::new(schema.into_schema()?, partitions, partitioning)?.with_codec(settings.codec);
+            let spec = ShuffleSpec::new(schema.into_schema()?, partitions, partitioning)?
+                .with_codec(settings.codec);
             let mark = Arc::new(ForkMark::try_new()?);
             out.set(handle::into_raw(Shuffle { spec, validate: settings.validate }, &mark));
             Ok(())
@@ -87,7 +87,7 @@ pub unsafe extern "C" fn bywash_shuffle_minimum_budget(
     unsafe {
         let out = call::output(bytes_out, 0);
         call::on(shuffle, error_out, |handle| {
-            let out = out?;
+            let out = out.present()?;
             out.set(minimum_budget(&handle.value().spec, tasks)?);
             Ok(())
         })

@@ -68,7 +68,7 @@ pub unsafe extern "C" fn bywash_stream_error(
     unsafe {
         let out = call::output(reason_out, ptr::null_mut());
         call::free_standing(error_out, || {
-            let out = out?;
+            let out = out.present()?;
             let stream = stream.cast::<CStream>().as_ref().ok_or(NOT_OURS)?;
             let ours: unsafe extern "C" fn(*mut CStream) = release;
             if !stream.release.is_some_and(|theirs| ptr::fn_addr_eq(theirs, ours)) {

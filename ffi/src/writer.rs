@@ -100,7 +100,7 @@ pub unsafe extern "C" fn bywash_writer_new(
     unsafe {
         let out = call::output(out, ptr::null_mut());
         call::on(task, error_out, |handle| {
-            let out = out?;
+            let out = out.present()?;
             let shuffle = handle::get(shuffle)?.value().clone();
             let task = handle.value().clone();
             let context = &task.context;
@@ -218,7 +218,7 @@ pub unsafe extern "C" fn bywash_writer_finish(
     unsafe {
         let out = call::output(out, ptr::null_mut());
         call::on(writer.cast_const(), error_out, |handle| {
-            let out = out?;
+            let out = out.present()?;
             let output = Output::Committed(handle.value().take()?.finish()?);
             out.set(handle::into_raw(output.of(&handle.value().task), handle.mark()));
             Ok(())
@@ -243,7 +243,7 @@ pub unsafe extern "C" fn bywash_writer_finish_into(
     unsafe {
         let out = call::output(out, ptr::null_mut());
         call::on(writer.cast_const(), error_out, |handle| {
-            let out = out?;
+            let out = out.present()?;
             let mut sink = HostSink::read(sink)?;
             let output = Output::Pushed(handle.value().take()?.finish_into(&mut sink)?);
             out.set(handle::into_raw(output.of(&handle.value().task), handle.mark()));
@@ -267,7 +267,7 @@ pub unsafe extern "C" fn bywash_writer_statistics(
     unsafe {
         let out = call::output(json_out, ptr::null_mut());
         call::on(writer, error_out, |handle| {
-            let out = out?;
+            let out = out.present()?;
             out.set(give_string(&json::progress(&handle.value().canceller.progress())));
             Ok(())
         })

@@ -18,7 +18,12 @@ fn committed_header_is_what_the_sources_say() {
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
     for (number, (committed, generated)) in committed.lines().zip(generated.lines()).enumerate() {
-        assert_eq!(committed, generated, "line {} of bywash.h; BYWASH_BLESS=1 rewrites it", number + 1);
+        assert_eq!(
+            committed,
+            generated,
+            "line {} of bywash.h; BYWASH_BLESS=1 rewrites it",
+            number + 1
+        );
     }
     assert!(committed == generated, "bywash.h ends elsewhere; BYWASH_BLESS=1 rewrites it");
 }
@@ -29,7 +34,8 @@ fn every_function_in_the_header_has_a_contract() {
     let mut functions = 0;
     let mut before = "";
     for line in header.lines() {
-        let begins_function = line.contains(" bywash_") && line.contains('(') && !line.starts_with(' ');
+        let begins_function =
+            line.contains(" bywash_") && line.contains('(') && !line.starts_with(' ');
         if begins_function {
             assert_eq!(before, " */", "no comment before: {line}");
             functions += 1;
@@ -45,7 +51,12 @@ fn header_compiles_as_c11_and_as_cpp17_and_twice() {
     let once = format!("#include \"{}\"\n", include.display());
     let units = [
         ("once", once.clone()),
-        ("twice", format!("{once}{once}int bywash_twice(void);\nint bywash_twice(void) {{ return BYWASH_OK; }}\n")),
+        (
+            "twice",
+            format!(
+                "{once}{once}int bywash_twice(void);\nint bywash_twice(void) {{ return BYWASH_OK; }}\n"
+            ),
+        ),
     ];
     for (name, unit) in &units {
         compile("cc", &["-std=c11"], &format!("{name}.c"), unit);

@@ -7,7 +7,7 @@
 
 #include "rows.h"
 
-enum { WRITERS = 4, PARTITIONS = 16, ROWS = 4096, BATCHES = 120 };
+enum { WRITERS = 4, PARTITIONS = 16, ROWS = 4096, BATCHES = 300 };
 static const int64_t POOL = 64 << 20;
 
 struct pool {
@@ -223,7 +223,8 @@ void test_lender(void) {
   CHECK(atomic_load(&pool.ends) == 0);
   bywash_context_free(context);
   CHECK(atomic_load(&pool.lent) == 0 && atomic_load(&pool.ends) == 1);
-  printf(", %llu maps, %llu attempts, %llu spills, %llu reclaims of %llu MiB",
+  printf(", peak %lld MiB, %llu maps, %llu attempts, %llu spills, %llu reclaims of %llu MiB",
+         (long long)(atomic_load(&pool.peak) >> 20),
          (unsigned long long)map, (unsigned long long)attempts, (unsigned long long)spilled,
          (unsigned long long)reclaimer.calls, (unsigned long long)(reclaimer.freed >> 20));
   free(spills);
