@@ -165,7 +165,7 @@ pub(crate) mod injected {
     /// Makes the place after `places` more panic; negative for none.
     #[cfg(feature = "panic-injection")]
     #[unsafe(no_mangle)]
-    pub extern "C" fn bywash_inject_panic(places: i64) {
+    pub(crate) extern "C" fn bywash_inject_panic(places: i64) {
         COUNTDOWN.store(places, Ordering::SeqCst);
     }
 }

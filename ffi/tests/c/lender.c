@@ -174,11 +174,11 @@ struct reclaimer {
 static void *reclaim_at_random(void *argument) {
   struct reclaimer *reclaimer = argument;
   while (!atomic_load(&reclaimer->stop)) {
-    uint64_t freed, bytes = pool_random(reclaimer->pool) % (24 << 20);
+    uint64_t freed, bytes = pool_random(reclaimer->pool) % (6 << 20);
     OK(bywash_reclaim(reclaimer->context, bytes, &freed, &error));
     reclaimer->freed += freed;
     reclaimer->calls++;
-    struct timespec pause = {0, (long)(pool_random(reclaimer->pool) % 3000000)};
+    struct timespec pause = {0, (long)(pool_random(reclaimer->pool) % 12000000)};
     nanosleep(&pause, NULL);
   }
   return NULL;

@@ -1,5 +1,7 @@
 //! One use of every function, through the C interface.
 
+#![expect(unused_unsafe, reason = "what a macro of calls is given may be safe")]
+
 use std::ffi::{CStr, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
@@ -31,9 +33,9 @@ impl Drop for Handles {
         unsafe {
             bywash_options_free(self.options);
             bywash_context_free(self.context);
-            self.outputs.map(|output| bywash_output_free(output));
+            self.outputs.iter().for_each(|output| bywash_output_free(*output));
             bywash_task_free(self.task);
-            self.writers.map(|writer| bywash_writer_free(writer));
+            self.writers.iter().for_each(|writer| bywash_writer_free(*writer));
             bywash_shuffle_free(self.shuffle);
         }
     }
