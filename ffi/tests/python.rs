@@ -1,7 +1,7 @@
 //! Streams of Python's data tools through the C interface: tests/python, with the packages that
 //! tests/python/install put into target/python, or those of the system's Python.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
+#![expect(clippy::panic, reason = "a test stops where it fails")]
 #![expect(clippy::print_stdout, reason = "which tools took part, with --nocapture")]
 
 use std::io::Write;

@@ -5,6 +5,7 @@
 //! its own: the libraries in it have one more symbol.
 
 #![expect(unsafe_code, clippy::unwrap_used, reason = "a test of the C interface, from Rust")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what panicked, with --nocapture")]
 
 mod session;
 

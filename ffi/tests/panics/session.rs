@@ -1,6 +1,7 @@
 //! One use of every function, through the C interface.
 
 #![expect(unused_unsafe, reason = "what a macro of calls is given may be safe")]
+#![expect(clippy::multiple_unsafe_ops_per_block, reason = "a call, and one more if it failed")]
 
 use std::ffi::{CStr, c_void};
 use std::ptr::{null, null_mut};

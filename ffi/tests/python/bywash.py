@@ -56,35 +56,36 @@ class Handle:
     """An opaque pointer, freed with its object, in whatever order Python pleases."""
 
     def __init__(self, kind, name, *arguments):
-        self.free = getattr(LIBRARY, f"bywash_{kind}_free")
-        self.pointer = c_void_p()
-        call(name, *arguments, byref(self.pointer))
+        self._free = getattr(LIBRARY, f"bywash_{kind}_free")
+        # What ctypes passes where the object is an argument, and so kept alive.
+        self._as_parameter_ = c_void_p()
+        call(name, *arguments, byref(self._as_parameter_))
 
     def __del__(self):
-        self.free(self.pointer)
+        self._free(self._as_parameter_)
 
 
 def options(**settings):
     handle = Handle("options", "bywash_options_new")
     for key, value in settings.items():
         key = key.replace("__", ".").encode()
-        call("bywash_options_set", handle.pointer, key, str(value).encode())
+        call("bywash_options_set", handle, key, str(value).encode())
     return handle
 
 
 class Context(Handle):
     def __init__(self, **settings):
-        super().__init__("context", "bywash_context_new", options(**settings).pointer, None)
+        super().__init__("context", "bywash_context_new", options(**settings), None)
 
     def explain(self):
         json = c_void_p()
-        call("bywash_explain", self.pointer, byref(json))
+        call("bywash_explain", self, byref(json))
         text = ctypes.string_at(json).decode()
         LIBRARY.bywash_string_free(json)
         return text
 
     def task(self, minimum=0):
-        return Handle("task", "bywash_task_new", self.pointer, c_uint64(minimum))
+        return Handle("task", "bywash_task_new", self, c_uint64(minimum))
 
 
 class Shuffle(Handle):
@@ -95,20 +96,20 @@ class Shuffle(Handle):
         columns = (c_uint32 * len(hash_columns))(*hash_columns)
         super().__init__(
             "shuffle", "bywash_shuffle_new", pointer_in(capsule, b"arrow_schema"), c_uint32(partitions),
-            columns, c_size_t(len(columns)), options(**settings).pointer,
+            columns, c_size_t(len(columns)), options(**settings),
         )
         self.partitions = partitions
 
     def minimum_budget(self, tasks):
         minimum = c_uint64()
-        call("bywash_shuffle_minimum_budget", self.pointer, c_size_t(tasks), byref(minimum))
+        call("bywash_shuffle_minimum_budget", self, c_size_t(tasks), byref(minimum))
         return minimum.value
 
 
 class Writer(Handle):
     def __init__(self, shuffle, task, directory, map_id, attempt=0):
         super().__init__(
-            "writer", "bywash_writer_new", shuffle.pointer, task.pointer, str(directory).encode(),
+            "writer", "bywash_writer_new", shuffle, task, str(directory).encode(),
             c_uint64(map_id), c_uint64(attempt),
         )
 
@@ -116,11 +117,11 @@ class Writer(Handle):
         """Takes all batches of whatever has `__arrow_c_stream__`, and consumes it."""
         capsule = rows.__arrow_c_stream__()
         stream = pointer_in(capsule, b"arrow_array_stream")
-        call("bywash_writer_push_stream", self.pointer, stream)
+        call("bywash_writer_push_stream", self, stream)
         assert not ctypes.cast(stream, POINTER(Stream)).contents.release, "consumed"
 
     def finish(self):
-        return Output("bywash_writer_finish", self.pointer)
+        return Output("bywash_writer_finish", self)
 
 
 class Output(Handle):
@@ -129,7 +130,7 @@ class Output(Handle):
 
     def info(self, partition):
         info = PartitionInfo(struct_size=sizeof(PartitionInfo))
-        call("bywash_output_partition", self.pointer, c_uint32(partition), byref(info))
+        call("bywash_output_partition", self, c_uint32(partition), byref(info))
         return info
 
     def partition(self, partition):
@@ -145,7 +146,7 @@ class Partition:
 
     def __arrow_c_stream__(self, requested_schema=None):
         stream = Stream()
-        call("bywash_output_read", self.output.pointer, None, c_uint32(self.partition), byref(stream))
+        call("bywash_output_read", self.output, None, c_uint32(self.partition), byref(stream))
         return capsule_of(stream)
 
 
@@ -165,7 +166,6 @@ _NAME = b"arrow_array_stream"
 
 @_DESTRUCTOR
 def _destroy(capsule):
-    get = pythonapi.PyCapsule_GetPointer
     get = ctypes.PYFUNCTYPE(c_void_p, c_void_p, c_char_p)(("PyCapsule_GetPointer", pythonapi))
     stream = _KEPT.pop(get(capsule, _NAME))
     if stream.release:
