@@ -1,6 +1,6 @@
 //! The C interface of Bywash: convert, call, convert.
 //!
-//! Every exported function goes through one guard ([`call`]): pointers are checked, a handle that a
+//! Every exported function goes through one guard (`call`): pointers are checked, a handle that a
 //! panic left behind answers `POISONED`, a handle in a forked child answers `INVALID_STATE`, and no
 //! panic leaves. What each function does is in its comment, which is also the header's
 //! (`include/bywash.h`, generated); the rules that hold for all are in docs/ABI.md.
