@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "pointers come from C")]
 
 use std::ffi::{CStr, c_char};
+use std::panic::catch_unwind;
 use std::path::PathBuf;
 
 use arrow_array::array::StructArray;
@@ -133,11 +134,16 @@ impl Moved<FFI_ArrowArray> {
 /// # Errors
 /// `InvalidArgument` for one that is no struct or cannot be read.
 pub(crate) fn read_schema(schema: &FFI_ArrowSchema) -> Result<SchemaRef> {
-    let schema = Schema::try_from(schema).map_err(|error| {
-        Error::invalid("a schema cannot be read; a struct of columns is needed")
-            .with_detail(error.to_string())
-    })?;
-    Ok(schema.into())
+    // Arrow asserts that parts are there and text is UTF-8; the caller's mistake poisons nothing.
+    let read = catch_unwind(|| Schema::try_from(schema));
+    let unreadable = |detail: String| {
+        Error::invalid("a schema cannot be read; a struct of columns is needed").with_detail(detail)
+    };
+    match read {
+        Ok(Ok(schema)) => Ok(schema.into()),
+        Ok(Err(error)) => Err(unreadable(error.to_string())),
+        Err(_) => Err(unreadable("a part is missing, or is not UTF-8".to_owned())),
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is mapped over results")]

@@ -9,20 +9,20 @@ use crate::context::Context;
 pub(crate) fn explanation(context: &Context) -> String {
     let ledger = &context.ledger;
     let explanation = ledger.explain();
-    let Explanation { capacity, granted, live, peak_granted, holders, peak, spills, .. } =
-        &explanation;
+    let Explanation { holders, peak, spills, .. } = &explanation;
+    // The figures are of one moment; the lists may be of the one before.
     let snapshot = ledger.snapshot();
     let spill_dirs = context.spill_dirs.as_ref();
     let dirs = spill_dirs.map(|dirs| dirs.dirs()).unwrap_or_default();
     let unused = spill_dirs.map(|dirs| dirs.unused()).unwrap_or_default();
     json!({
-        "capacity_bytes": capacity,
-        "granted_bytes": granted,
-        "live_bytes": live,
+        "capacity_bytes": snapshot.capacity,
+        "granted_bytes": snapshot.granted,
+        "live_bytes": snapshot.live,
         "exported_bytes": snapshot.exported,
         "over_bytes": snapshot.over,
         "lent_bytes": snapshot.lent,
-        "peak_granted_bytes": peak_granted,
+        "peak_granted_bytes": snapshot.peak_granted,
         "tasks": snapshot.tasks,
         "waiting": snapshot.waiting,
         "refusals": snapshot.refusals,

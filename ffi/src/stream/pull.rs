@@ -11,6 +11,7 @@ use arrow_schema::{Schema, SchemaRef};
 use bywash::{Error, ErrorKind, Result};
 
 use crate::c_data::CStream;
+use crate::input::read_schema;
 
 /// A stream moved in, released when dropped.
 #[derive(Debug)]
@@ -47,9 +48,10 @@ impl Pulled {
         // SAFETY: a live stream and a place for its schema.
         let code = unsafe { get_schema(&raw mut self.stream, &raw mut schema) };
         self.check(code)?;
-        let schema = Schema::try_from(&schema).map_err(|error| {
-            Error::invalid("a stream's schema cannot be read").with_detail(error.to_string())
-        })?;
+        if schema.release().is_none() {
+            return Err(Error::invalid("a stream gave no schema"));
+        }
+        let schema = read_schema(&schema)?;
         let types = |schema: &Schema| -> Vec<_> {
             schema.fields().iter().map(|field| field.data_type().clone()).collect()
         };

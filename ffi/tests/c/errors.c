@@ -419,6 +419,19 @@ static int other_schema(struct ArrowArrayStream *stream, struct ArrowSchema *out
   return 0;
 }
 
+static int no_schema(struct ArrowArrayStream *stream, struct ArrowSchema *out) {
+  (void)stream;
+  memset(out, 0, sizeof *out);
+  return 0;
+}
+
+static int schema_without_format(struct ArrowArrayStream *stream, struct ArrowSchema *out) {
+  (void)stream;
+  make_other_schema(out, "u");
+  out->children[1]->format = NULL;
+  return 0;
+}
+
 void test_wrong_streams(void) {
   char *dir = scratch("streams");
   bywash_shuffle *shuffle = make_shuffle(4, true, "none");
@@ -434,6 +447,12 @@ void test_wrong_streams(void) {
   make_stream(&stream, 0, 10, 1, -1);
   stream.get_next = NULL;
   INVALID("lacks its callbacks", bywash_writer_push_stream(writer, &stream, &error));
+  make_stream(&stream, 0, 10, 1, -1);
+  stream.get_schema = no_schema;
+  INVALID("gave no schema", bywash_writer_push_stream(writer, &stream, &error));
+  make_stream(&stream, 0, 10, 1, -1);
+  stream.get_schema = schema_without_format;
+  INVALID("a part is missing", bywash_writer_push_stream(writer, &stream, &error));
   make_stream(&stream, 0, 10, 5, 3);
   FAILS(BYWASH_IO, BYWASH_ACTION_RETRY_TASK, "the producer's disk is gone",
         bywash_writer_push_stream(writer, &stream, &error));

@@ -178,14 +178,21 @@ static void *reclaim_at_random(void *argument) {
     OK(bywash_reclaim(reclaimer->context, bytes, &freed, &error));
     reclaimer->freed += freed;
     reclaimer->calls++;
-    struct timespec pause = {0, (long)(pool_random(reclaimer->pool) % 12000000)};
+    char *json;
+    OK(bywash_explain(reclaimer->context, &json, &error));
+    uint64_t granted = figure_of(json, "\"granted_bytes\":"), lent = figure_of(json, "\"lent_bytes\":");
+    CHECK(granted <= lent && lent <= (uint64_t)POOL);
+    bywash_string_free(json);
+    /* Long pauses, too: writers are to fill the pool. */
+    long longest = pool_random(reclaimer->pool) % 4 == 0 ? 200000000 : 2000000;
+    struct timespec pause = {0, (long)(pool_random(reclaimer->pool) % (uint64_t)longest)};
     nanosleep(&pause, NULL);
   }
   return NULL;
 }
 
 void test_lender(void) {
-  uint64_t seed = setting("BYWASH_SEED", 64), seconds = setting("BYWASH_LENDER_SECONDS", 3);
+  uint64_t seed = setting("BYWASH_SEED", 64), seconds = setting("BYWASH_LENDER_SECONDS", 5);
   printf(" seed %llu, %llu s", (unsigned long long)seed, (unsigned long long)seconds);
   char *spills = scratch("lender-spills"), *out = scratch("lender");
   struct pool pool = {.random = seed, .size = POOL};
