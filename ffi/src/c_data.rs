@@ -14,6 +14,21 @@ use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 
 use crate::fork::ForkMark;
 
+/// `ArrowSchema`.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct CSchema {
+    format: *const c_char,
+    name: *const c_char,
+    metadata: *const c_char,
+    flags: i64,
+    n_children: i64,
+    children: *mut *mut Self,
+    dictionary: *mut Self,
+    release: Option<unsafe extern "C" fn(*mut Self)>,
+    private_data: *mut c_void,
+}
+
 /// `ArrowArray`.
 #[repr(C)]
 #[derive(Debug)]
@@ -41,8 +56,17 @@ pub(crate) struct CStream {
     pub(crate) private_data: *mut c_void,
 }
 
+const _: () = assert!(size_of::<CSchema>() == size_of::<FFI_ArrowSchema>());
 const _: () = assert!(size_of::<CArray>() == size_of::<FFI_ArrowArray>());
 const _: () = assert!(size_of::<CStream>() == size_of::<FFI_ArrowArrayStream>());
+
+/// Whether a schema was released, or never filled.
+pub(crate) fn is_released(schema: &FFI_ArrowSchema) -> bool {
+    let schema: *const FFI_ArrowSchema = schema;
+    // SAFETY: both types are the one struct that the C data interface lays out.
+    let schema = unsafe { &*schema.cast::<CSchema>() };
+    schema.release.is_none()
+}
 
 impl CArray {
     /// The same array with its fields to see.

@@ -12,6 +12,8 @@ use arrow_array::{Array, RecordBatch, RecordBatchOptions};
 use arrow_schema::{DataType, Schema, SchemaRef};
 use bywash::{Error, Figure, Result};
 
+use crate::c_data::is_released;
+
 mod shape;
 
 /// Text in UTF-8.
@@ -71,7 +73,7 @@ impl Moved<FFI_ArrowSchema> {
     /// `InvalidArgument` for NULL, a released schema, and one that is no struct.
     pub(crate) fn into_schema(self) -> Result<SchemaRef> {
         let schema = self.0.ok_or(Error::invalid("a schema is NULL"))?;
-        if schema.release().is_none() {
+        if is_released(&schema) {
             return Err(Error::invalid("a schema was released before it was handed in"));
         }
         read_schema(&schema)

@@ -10,7 +10,7 @@ use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use arrow_schema::{Schema, SchemaRef};
 use bywash::{Error, ErrorKind, Result};
 
-use crate::c_data::CStream;
+use crate::c_data::{CStream, is_released};
 use crate::input::read_schema;
 
 /// A stream moved in, released when dropped.
@@ -48,7 +48,7 @@ impl Pulled {
         // SAFETY: a live stream and a place for its schema.
         let code = unsafe { get_schema(&raw mut self.stream, &raw mut schema) };
         self.check(code)?;
-        if schema.release().is_none() {
+        if is_released(&schema) {
             return Err(Error::invalid("a stream gave no schema"));
         }
         let schema = read_schema(&schema)?;
