@@ -46,6 +46,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("bywash-node", &["bywash-core", "rustix"]),
     ("bywash", &["bywash-core", "bywash-node", "bywash-spill"]),
     (
+        "bywash-ffi",
+        &["arrow-array", "arrow-data", "arrow-schema", "bywash", "rustix", "serde_json"],
+    ),
+    (
         "bywash-cli",
         &[
             "arrow-array",

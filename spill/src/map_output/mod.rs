@@ -113,6 +113,11 @@ impl MapOutput {
         self.slot.parts().arrays.rows.get(partition as usize).copied().unwrap_or(0)
     }
 
+    /// CRC-32C of a partition's stored bytes; 0 for one that does not exist.
+    pub fn crc32c(&self, partition: u32) -> u32 {
+        self.slot.parts().arrays.crcs.get(partition as usize).copied().unwrap_or(0)
+    }
+
     /// Stored bytes of a partition; 0 for one that does not exist.
     pub fn bytes(&self, partition: u32) -> u64 {
         self.slot.parts().range(partition).map_or(0, |(start, end)| end - start)

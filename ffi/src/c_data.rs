@@ -1,0 +1,174 @@
+//! The structs of the Arrow C data and stream interfaces with their fields, which Arrow's own types
+//! hide: to check what comes in, and to lend batches that a forked child cannot release.
+
+#![expect(unsafe_code, reason = "structs that C fills and releases")]
+
+use std::ffi::{c_char, c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::slice;
+use std::sync::Arc;
+
+use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
+use arrow_array::ffi_stream::FFI_ArrowArrayStream;
+
+use crate::fork::ForkMark;
+
+/// `ArrowSchema`.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct CSchema {
+    format: *const c_char,
+    name: *const c_char,
+    metadata: *const c_char,
+    flags: i64,
+    n_children: i64,
+    children: *mut *mut Self,
+    dictionary: *mut Self,
+    release: Option<unsafe extern "C" fn(*mut Self)>,
+    private_data: *mut c_void,
+}
+
+/// `ArrowArray`.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct CArray {
+    pub(crate) length: i64,
+    pub(crate) null_count: i64,
+    pub(crate) offset: i64,
+    pub(crate) n_buffers: i64,
+    pub(crate) n_children: i64,
+    pub(crate) buffers: *const *const c_void,
+    pub(crate) children: *mut *mut Self,
+    pub(crate) dictionary: *mut Self,
+    pub(crate) release: Option<unsafe extern "C" fn(*mut Self)>,
+    pub(crate) private_data: *mut c_void,
+}
+
+/// `ArrowArrayStream`.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct CStream {
+    pub(crate) get_schema: Option<unsafe extern "C" fn(*mut Self, *mut FFI_ArrowSchema) -> c_int>,
+    pub(crate) get_next: Option<unsafe extern "C" fn(*mut Self, *mut FFI_ArrowArray) -> c_int>,
+    pub(crate) get_last_error: Option<unsafe extern "C" fn(*mut Self) -> *const c_char>,
+    pub(crate) release: Option<unsafe extern "C" fn(*mut Self)>,
+    pub(crate) private_data: *mut c_void,
+}
+
+const _: () = assert!(size_of::<CSchema>() == size_of::<FFI_ArrowSchema>());
+const _: () = assert!(size_of::<CArray>() == size_of::<FFI_ArrowArray>());
+const _: () = assert!(size_of::<CStream>() == size_of::<FFI_ArrowArrayStream>());
+
+/// Whether a schema was released, or never filled.
+pub(crate) fn is_released(schema: &FFI_ArrowSchema) -> bool {
+    let schema: *const FFI_ArrowSchema = schema;
+    // SAFETY: both types are the one struct that the C data interface lays out.
+    let schema = unsafe { &*schema.cast::<CSchema>() };
+    schema.release.is_none()
+}
+
+impl CArray {
+    /// The same array with its fields to see.
+    pub(crate) const fn of(array: &FFI_ArrowArray) -> &Self {
+        let array: *const FFI_ArrowArray = array;
+        // SAFETY: both types are the one struct that the C data interface lays out.
+        unsafe { &*array.cast::<Self>() }
+    }
+
+    /// Its buffers' addresses, if they are there in the number wanted.
+    pub(crate) fn buffers(&self, wanted: usize) -> Option<&[*const c_void]> {
+        if usize::try_from(self.n_buffers) != Ok(wanted) {
+            return None;
+        }
+        // SAFETY: the interface says that n_buffers addresses are there.
+        unsafe { addresses(self.buffers, wanted) }
+    }
+
+    /// Its children, if they are there in the number wanted.
+    pub(crate) fn children(&self, wanted: usize) -> Option<impl Iterator<Item = &Self>> {
+        if usize::try_from(self.n_children) != Ok(wanted) {
+            return None;
+        }
+        // SAFETY: the interface says that n_children addresses are there.
+        let children = unsafe { addresses(self.children.cast_const(), wanted) }?;
+        if children.iter().any(|child| child.is_null() || !child.is_aligned()) {
+            return None;
+        }
+        // SAFETY: checked; what they point to lives as long as their parent.
+        Some(children.iter().map(|child| unsafe { &**child }))
+    }
+}
+
+/// `len` addresses of type `P`; nothing if there can be none at `first`.
+///
+/// # Safety
+/// `first` is NULL or points to `len` addresses that live as long as the result is used.
+unsafe fn addresses<'a, P>(first: *const P, len: usize) -> Option<&'a [P]> {
+    if len == 0 {
+        return Some(&[]);
+    }
+    if first.is_null() || !first.is_aligned() || len > isize::MAX as usize / size_of::<P>() {
+        return None;
+    }
+    // SAFETY: checked; the caller's promise.
+    Some(unsafe { slice::from_raw_parts(first, len) })
+}
+
+impl CStream {
+    pub(crate) const fn empty() -> Self {
+        Self {
+            get_schema: None,
+            get_next: None,
+            get_last_error: None,
+            release: None,
+            private_data: ptr::null_mut(),
+        }
+    }
+}
+
+/// What is behind an array that was lent out.
+struct Lent {
+    /// Released by its own drop.
+    _array: FFI_ArrowArray,
+    mark: Arc<ForkMark>,
+}
+
+/// Makes releasing `array`, and each of its children, do nothing in a forked child, where its memory
+/// is the parent's to account for; and keeps panics in.
+pub(crate) fn lend(mut array: FFI_ArrowArray, mark: &Arc<ForkMark>) -> FFI_ArrowArray {
+    let fields: *mut CArray = (&raw mut array).cast();
+    // SAFETY: array is alive and in one layout with CArray.
+    let (children, count) = unsafe { ((*fields).children, (*fields).n_children) };
+    for index in 0..usize::try_from(count).unwrap_or(0) {
+        // SAFETY: Arrow exported the array just now, with that many children of its own.
+        let child: *mut FFI_ArrowArray = unsafe { *children.add(index) }.cast();
+        // SAFETY: as above; the source is left released.
+        let owned = unsafe { FFI_ArrowArray::from_raw(child) };
+        // SAFETY: what is overwritten is released.
+        unsafe { child.write(lend(owned, mark)) };
+    }
+    // SAFETY: read as the fields of a live array, whose owner moves into Lent below.
+    let mut outer = unsafe { fields.read() };
+    outer.release = Some(release_lent);
+    let lent = Box::new(Lent { _array: array, mark: Arc::clone(mark) });
+    outer.private_data = Box::into_raw(lent).cast();
+    let outer: *mut CArray = &raw mut outer;
+    // SAFETY: outer is a whole array that owns Lent; it is given up here.
+    unsafe { outer.cast::<FFI_ArrowArray>().read() }
+}
+
+unsafe extern "C" fn release_lent(array: *mut CArray) {
+    // SAFETY: consumers release an array that is there, once.
+    let Some(array) = (unsafe { array.as_mut() }) else { return };
+    array.release = None;
+    let lent: *mut Lent = array.private_data.cast();
+    array.private_data = ptr::null_mut();
+    // SAFETY: put there by lend, and released once.
+    let in_child = unsafe { lent.as_ref() }.is_none_or(|lent| lent.mark.is_in_child());
+    if !in_child {
+        // SAFETY: made by Box::into_raw in lend, and released once.
+        let lent = unsafe { Box::from_raw(lent) };
+        drop(catch_unwind(AssertUnwindSafe(|| drop(lent))));
+    }
+}

@@ -1,0 +1,208 @@
+//! Arrow streams, out to the caller and in from it.
+
+#![expect(unsafe_code, reason = "callbacks of the C stream interface")]
+
+use std::ffi::{CString, c_char, c_int};
+use std::ptr;
+use std::sync::Arc;
+
+use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
+use arrow_array::ffi_stream::FFI_ArrowArrayStream;
+use arrow_array::{Array, StructArray};
+use arrow_schema::SchemaRef;
+use bywash::{Error, ErrorKind, PartitionReader, Result};
+use rustix::io::Errno;
+
+use crate::c_data::{CStream, lend};
+use crate::call::{self, contained};
+use crate::error::{bywash_error, c_string};
+use crate::fork::ForkMark;
+use crate::status::Source;
+
+pub(crate) mod pull;
+
+/// What is behind a stream of this library. One call at a time, as the interface says.
+#[derive(Debug)]
+struct Reading {
+    mark: Arc<ForkMark>,
+    schema: SchemaRef,
+    reader: PartitionReader,
+    /// Why it failed: from then on nothing can be believed, least of all its end.
+    failed: Option<Error>,
+    message: CString,
+}
+
+/// A reader as a stream for C.
+pub(crate) fn export(reader: PartitionReader, mark: &Arc<ForkMark>) -> FFI_ArrowArrayStream {
+    let schema = SchemaRef::clone(reader.schema());
+    let mark = Arc::clone(mark);
+    let reading = Reading { mark, schema, reader, failed: None, message: CString::default() };
+    let mut stream = CStream {
+        get_schema: Some(get_schema),
+        get_next: Some(get_next),
+        get_last_error: Some(get_last_error),
+        release: Some(release),
+        private_data: Box::into_raw(Box::new(reading)).cast(),
+    };
+    let stream: *mut CStream = &raw mut stream;
+    // SAFETY: a whole stream in one layout with Arrow's type; it is given up here.
+    unsafe { stream.cast::<FFI_ArrowArrayStream>().read() }
+}
+
+/// Why a stream of `bywash_output_read` failed, with its code and action; NULL where it did not. Errnos of
+/// the stream itself are `ENOMEM` for `MEMORY_LIMIT` and `BUDGET_HELD_BY_CALLER`, `EIO` for damage, I/O and
+/// what is gone, `EINVAL` for the rest.
+///
+/// Errors: `INVALID_ARGUMENT` for a stream that is not of this copy of the library, or was released.
+///
+/// # Safety
+/// `stream` points to a valid `ArrowArrayStream` that nobody uses meanwhile; `reason_out` points to a
+/// place for a pointer; `error_out` too, or is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bywash_stream_error(
+    stream: *const FFI_ArrowArrayStream,
+    reason_out: *mut *mut bywash_error,
+    error_out: *mut *mut bywash_error,
+) -> i32 {
+    // SAFETY: the caller's promises.
+    unsafe {
+        let out = call::output(reason_out, ptr::null_mut());
+        call::free_standing(error_out, || {
+            let out = out.present()?;
+            let stream = stream.cast::<CStream>().as_ref().ok_or(NOT_OURS)?;
+            let ours: unsafe extern "C" fn(*mut CStream) = release;
+            if !stream.release.is_some_and(|theirs| ptr::fn_addr_eq(theirs, ours)) {
+                return Err(NOT_OURS);
+            }
+            let reading = stream.private_data.cast::<Reading>().as_ref().ok_or(NOT_OURS)?;
+            if reading.mark.is_in_child() {
+                return Err(IN_CHILD);
+            }
+            if let Some(failed) = &reading.failed {
+                let mut reason = ptr::null_mut();
+                bywash_error::store(failed.clone(), Source::MapOutput, &raw mut reason);
+                out.set(reason);
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Reading {
+    fn next(&mut self) -> Result<FFI_ArrowArray> {
+        let Some(batch) = self.reader.next().transpose()? else {
+            return Ok(FFI_ArrowArray::empty());
+        };
+        let columns = StructArray::from(batch);
+        Ok(lend(FFI_ArrowArray::new(&columns.to_data()), &self.mark))
+    }
+
+    fn schema(&self) -> Result<FFI_ArrowSchema> {
+        FFI_ArrowSchema::try_from(self.schema.as_ref()).map_err(|error| {
+            Error::new(ErrorKind::Unsupported, "a schema cannot be handed out")
+                .with_detail(error.to_string())
+        })
+    }
+
+    /// Does `work` unless it failed before; 0 or an errno.
+    fn answer<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>, out: *mut T) -> c_int {
+        if self.mark.is_in_child() {
+            return self.say(&IN_CHILD);
+        }
+        let outcome = match self.failed.take() {
+            Some(failed) => Err(failed),
+            None => contained(|| work(self)).and_then(|outcome| outcome),
+        };
+        match outcome {
+            Ok(value) => {
+                // SAFETY: checked by the callback not to be NULL; a place for a struct.
+                unsafe { out.write(value) };
+                0
+            }
+            Err(error) => {
+                let code = self.say(&error);
+                self.failed = Some(error);
+                code
+            }
+        }
+    }
+
+    fn say(&mut self, error: &Error) -> c_int {
+        self.message = c_string(&error.to_string());
+        errno(error.kind()).raw_os_error()
+    }
+}
+
+unsafe extern "C" fn get_schema(stream: *mut CStream, out: *mut FFI_ArrowSchema) -> c_int {
+    // SAFETY: the interface says that the stream is a live one of ours.
+    match unsafe { reading(stream) } {
+        Some(reading) if !out.is_null() => {
+            // SAFETY: checked not to be NULL; what it points to holds nothing yet.
+            unsafe { out.write(FFI_ArrowSchema::empty()) };
+            reading.answer(|reading| reading.schema(), out)
+        }
+        _ => Errno::INVAL.raw_os_error(),
+    }
+}
+
+unsafe extern "C" fn get_next(stream: *mut CStream, out: *mut FFI_ArrowArray) -> c_int {
+    // SAFETY: the interface says that the stream is a live one of ours.
+    match unsafe { reading(stream) } {
+        Some(reading) if !out.is_null() => {
+            // SAFETY: checked not to be NULL; what it points to holds nothing yet.
+            unsafe { out.write(FFI_ArrowArray::empty()) };
+            reading.answer(Reading::next, out)
+        }
+        _ => Errno::INVAL.raw_os_error(),
+    }
+}
+
+unsafe extern "C" fn get_last_error(stream: *mut CStream) -> *const c_char {
+    // SAFETY: the interface says that the stream is a live one of ours.
+    unsafe { reading(stream) }.map_or(ptr::null(), |reading| reading.message.as_ptr())
+}
+
+unsafe extern "C" fn release(stream: *mut CStream) {
+    // SAFETY: the interface says that the stream is a live one of ours, released once.
+    let Some(stream) = (unsafe { stream.as_mut() }) else { return };
+    stream.release = None;
+    let reading: *mut Reading = stream.private_data.cast();
+    stream.private_data = ptr::null_mut();
+    // SAFETY: put there by export.
+    let in_child = unsafe { reading.as_ref() }.is_none_or(|reading| reading.mark.is_in_child());
+    if !in_child {
+        // SAFETY: made by Box::into_raw in export, and released once.
+        let reading = unsafe { Box::from_raw(reading) };
+        drop(contained(move || drop(reading)));
+    }
+}
+
+/// # Safety
+/// `stream` is NULL or a stream made by [`export`] that one thread uses.
+unsafe fn reading<'a>(stream: *mut CStream) -> Option<&'a mut Reading> {
+    // SAFETY: the caller's promise.
+    let stream = unsafe { stream.as_ref() }?;
+    // SAFETY: put there by export; the caller's promise.
+    unsafe { stream.private_data.cast::<Reading>().as_mut() }
+}
+
+const fn errno(kind: ErrorKind) -> Errno {
+    match kind {
+        ErrorKind::MemoryLimit | ErrorKind::BudgetHeldByCaller => Errno::NOMEM,
+        ErrorKind::Unsupported => Errno::NOSYS,
+        ErrorKind::Cancelled => Errno::CANCELED,
+        ErrorKind::Io
+        | ErrorKind::NoSpace
+        | ErrorKind::Corrupt
+        | ErrorKind::NotFound
+        | ErrorKind::Unavailable => Errno::IO,
+        _ => Errno::INVAL,
+    }
+}
+
+const NOT_OURS: Error =
+    Error::invalid("this is not a live stream of bywash_output_read; hand in the one it filled");
+const IN_CHILD: Error = Error::new(
+    ErrorKind::InvalidState,
+    "this stream was made before a fork; a child makes its own",
+);
