@@ -6,7 +6,11 @@
 //! before the time is taken, as a host has them; importing, checking and releasing them is part of
 //! the push.
 
-#![expect(unsafe_code, reason = "calls of the C interface")]
+#![expect(
+    unsafe_code,
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "calls of the C interface, one after the other as C makes them"
+)]
 #![expect(clippy::print_stdout, reason = "the figure")]
 
 use std::ptr::null_mut;
@@ -21,7 +25,11 @@ use bywash::{
 };
 use bywash_cli::failure::{Failure, Result};
 use bywash_cli::lineitem;
-use bywash_ffi::*;
+use bywash_ffi::{
+    BYWASH_OK, bywash_context, bywash_context_new, bywash_options_free, bywash_options_new,
+    bywash_options_set, bywash_shuffle, bywash_shuffle_new, bywash_task_free, bywash_task_new,
+    bywash_writer_free, bywash_writer_new, bywash_writer_push,
+};
 
 fn main() -> Result<()> {
     // What cargo test passes to a bench: a look whether it works.
@@ -109,7 +117,8 @@ struct C {
 
 impl C {
     fn new(batch: &RecordBatch, dirs: &[std::path::PathBuf]) -> Result<Self> {
-        let mut schema = FFI_ArrowSchema::try_from(batch.schema().as_ref())?;
+        let mut schema = FFI_ArrowSchema::try_from(batch.schema().as_ref())
+            .map_err(|error| Failure::new(error.to_string()))?;
         let dirs: Vec<_> = dirs.iter().map(|dir| dir.to_string_lossy().into_owned()).collect();
         let dirs = std::ffi::CString::new(dirs.join(":")).map_err(|_| Failure::new("a NUL"))?;
         let (mut options, mut context, mut shuffle) = (null_mut(), null_mut(), null_mut());
