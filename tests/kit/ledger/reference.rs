@@ -180,6 +180,16 @@ impl Reference {
         self.funds.map_or(0, |funds| needed.saturating_sub(funds))
     }
 
+    /// Those in the queue who would not sleep on if they looked.
+    pub(super) fn awake(&self) -> Vec<usize> {
+        let queue = self.queue.iter().enumerate();
+        let awake = queue.filter(|(place, waiter)| {
+            let answer = waiter.outcome.unwrap_or_else(|| self.answer_to(waiter.claim, *place));
+            answer != Answer::Waiting
+        });
+        awake.map(|(_, waiter)| waiter.number).collect()
+    }
+
     /// Asks, and queues if `patient`.
     pub(super) fn ask(&mut self, claim: Claim, patient: bool) -> Answer {
         let answer = match self.answer_to(claim, self.queue.len()) {

@@ -35,6 +35,8 @@ pub(super) struct Foretold {
     bytes: u128,
     /// Before the step.
     granted_before: u128,
+    /// Whether somebody who slept has something to do since the step.
+    must_wake: bool,
 }
 
 pub(super) struct Steps;
@@ -56,6 +58,7 @@ impl ReferenceStateMachine for Steps {
                 answer: None,
                 bytes: 0,
                 granted_before: 0,
+                must_wake: false,
             })
             .boxed()
     }
@@ -134,6 +137,7 @@ impl ReferenceStateMachine for Steps {
     fn apply(mut state: Foretold, step: &Step) -> Foretold {
         let reference = &mut state.reference;
         state.granted_before = reference.granted();
+        let (awake, waiters_before) = (reference.awake(), reference.waiters_so_far);
         (state.answer, state.bytes) = (None, 0);
         match *step {
             Step::Ask(claim, patient) => {
@@ -182,6 +186,8 @@ impl ReferenceStateMachine for Steps {
             }
         }
         state.reference.serve();
+        let slept = |number: &usize| *number < waiters_before && !awake.contains(number);
+        state.must_wake = state.reference.awake().iter().any(slept);
         state
     }
 }
@@ -262,6 +268,8 @@ impl StateMachineTest for Rules {
             }
             Step::OweNoMore(bytes) => ledger.owe_no_more(word(bytes)),
         }
+        // Whoever sleeps is woken; one may be woken for nothing.
+        assert!(rules.ledger.take_answered() || !foretold.must_wake, "{step:?} woke nobody");
         Self::check_no_overtaking(foretold, step);
         rules
     }
