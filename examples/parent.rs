@@ -12,7 +12,7 @@ use arrow_schema::{DataType, Field, Schema};
 use bywash::{
     AttemptId, FsStore, LedgerOptions, MapId, MemoryLedger, MemoryParent, OutputDir, OutputOptions,
     Partitioning, Result, ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store,
-    minimum_budget,
+    default_spill_dirs, minimum_budget,
 };
 
 const MIB: u64 = 1 << 20;
@@ -51,7 +51,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let task = ledger.admit(1, minimum_budget(&spec, 1)?)?.remove(0);
     let dir = tempfile::tempdir()?;
     let store: Arc<dyn Store> = Arc::new(FsStore::new());
-    let spills = [dir.path().join("spill")];
+    let spills = default_spill_dirs(&store)?.dirs;
     let spill_dirs = SpillDirs::open(Arc::clone(&store), &spills, SpillOptions::default())?;
     let out = OutputDir::open(store, &dir.path().join("out"), OutputOptions::default())?;
     let mut writer = ShuffleWriter::new(&spec, &task, &spill_dirs, &out, MapId(0), AttemptId(0))?;

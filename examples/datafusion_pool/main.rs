@@ -24,6 +24,7 @@ use arrow_schema::{DataType, Field, Schema};
 use bywash::{
     AttemptId, FsStore, LedgerOptions, MapId, MemoryLedger, MemoryParent, OutputDir, OutputOptions,
     Partitioning, ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store, TaskMemory,
+    default_spill_dirs,
 };
 
 use lent::{LentByPool, ReclaimingPool};
@@ -154,7 +155,7 @@ fn refusal(answer: Result<(), ResourcesExhausted>) -> Outcome<String> {
 fn writer(task: &TaskMemory, dir: &Path) -> Outcome<ShuffleWriter> {
     let spec = ShuffleSpec::new(schema(), 16, Partitioning::Hash(vec![0]))?;
     let store: Arc<dyn Store> = Arc::new(FsStore::new());
-    let spills = [dir.join("spill")];
+    let spills = default_spill_dirs(&store)?.dirs;
     let spill_dirs = SpillDirs::open(Arc::clone(&store), &spills, SpillOptions::default())?;
     let out = OutputDir::open(store, &dir.join("out"), OutputOptions::default())?;
     Ok(ShuffleWriter::new(&spec, task, &spill_dirs, &out, MapId(0), AttemptId(0))?)
