@@ -288,7 +288,7 @@ typedef struct bywash_sink {
  */
 typedef struct bywash_partition {
   /**
-   * `sizeof(bywash_partition)` as the caller was compiled: later fields are not written.
+   * `sizeof(bywash_partition)` as the caller was compiled.
    */
   uint32_t struct_size;
   /**
@@ -591,7 +591,8 @@ int32_t bywash_writer_push(struct bywash_writer *writer,
  * Writes all batches of `stream`, of the shuffle's schema, for a shuffle that hashes. The stream is
  * consumed whatever comes of it.
  *
- * Errors: as `bywash_writer_push`; `IO` with the stream's message where the stream fails.
+ * Errors: as `bywash_writer_push`; `IO` with the stream's message where the stream fails. After its first
+ * batch was taken, any error ends the writer (`POISONED`): a part of a stream is never committed.
  *
  * Safety:
  * `writer` is a live handle; `stream` points to a valid `ArrowArrayStream`; `error_out` is NULL or points
@@ -613,7 +614,8 @@ int32_t bywash_writer_cancel(const struct bywash_writer *writer,
 
 /**
  * Merges everything and commits the map output; if another attempt of the map has committed before, its
- * output is what `out` receives. The writer is of no more use, whatever comes of it; free it.
+ * output is what `out` receives. The writer is of no more use, whatever comes of it; free it. One made
+ * without `output_dir` answers `INVALID_STATE` and can still be finished into a sink.
  *
  * Errors: nothing is visible then, but for an error of the last sync.
  *
@@ -726,7 +728,7 @@ void bywash_output_free(struct bywash_output *output);
 /**
  * Why a stream of `bywash_output_read` failed, with its code and action; NULL where it did not. Errnos of
  * the stream itself are `ENOMEM` for `MEMORY_LIMIT` and `BUDGET_HELD_BY_CALLER`, `EIO` for damage, I/O and
- * what is gone, `EINVAL` for the rest.
+ * what is gone, `ENOSYS` for what is not supported, `ECANCELED`, `EINVAL` for the rest.
  *
  * Errors: `INVALID_ARGUMENT` for a stream that is not of this copy of the library, or was released.
  *

@@ -7,7 +7,7 @@ use std::mem::offset_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bywash::{Error, Figure, MemoryParent, Result};
+use bywash::{Error, ErrorKind, Figure, MemoryParent, Result};
 
 use crate::call::injected;
 use crate::error::c_string;
@@ -141,10 +141,24 @@ impl MemoryParent for HostMemory {
         let asked = bytes.min(i64::MAX.unsigned_abs());
         // SAFETY: the host's callback with its context.
         let answer = unsafe { (self.acquire)(self.host.table.context, asked) };
-        u64::try_from(answer).map_err(|_| {
+        let lent = u64::try_from(answer).map_err(|_| {
             let code = i32::try_from(answer.saturating_neg()).unwrap_or(i32::MAX);
-            Error::new(kind_of(code), "the host's acquire failed").with(Figure::Requested, bytes)
-        })
+            // That a call of ours was wrong, or a handle broken, is not for a host to say.
+            let kind = match kind_of(code) {
+                ErrorKind::InvalidArgument
+                | ErrorKind::InvalidState
+                | ErrorKind::Poisoned
+                | ErrorKind::Internal
+                | ErrorKind::BudgetHeldByCaller => ErrorKind::Unavailable,
+                kind => kind,
+            };
+            Error::new(kind, "the host's acquire failed").with(Figure::Requested, bytes)
+        })?;
+        // A host that lends whole pages has the rest back at once: it would never be asked for.
+        if lent > asked {
+            self.release(lent - asked);
+        }
+        Ok(lent.min(asked))
     }
 
     fn release(&self, bytes: u64) {

@@ -56,7 +56,7 @@ impl Output {
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct bywash_partition {
-    /// `sizeof(bywash_partition)` as the caller was compiled: later fields are not written.
+    /// `sizeof(bywash_partition)` as the caller was compiled.
     pub struct_size: u32,
     /// CRC-32C of the stored bytes.
     pub crc32c: u32,
@@ -90,8 +90,13 @@ pub unsafe extern "C" fn bywash_output_open(
             let path = input::path(dir, "dir")?;
             let task = handle.value();
             let store = Arc::clone(&task.context.store);
-            let dir = OutputDir::open_existing(store, &path)?;
-            let output = MapOutput::open(&dir, MapId(map), &task.memory)?;
+            // Whoever reports the failure needs to know which map it was.
+            let named = |error: Error| match error.figure(Figure::Map) {
+                Some(_) => error,
+                None => error.with(Figure::Map, map),
+            };
+            let dir = OutputDir::open_existing(store, &path).map_err(named)?;
+            let output = MapOutput::open(&dir, MapId(map), &task.memory).map_err(named)?;
             out.set(handle::into_raw(Output::Committed(output).of(task), handle.mark()));
             Ok(())
         })
@@ -134,7 +139,9 @@ pub unsafe extern "C" fn bywash_output_partition(
 ) -> i32 {
     // SAFETY: the caller's promises.
     unsafe {
+        let place = empty_partition(partition_out);
         call::on(output, error_out, |handle| {
+            let struct_size = place?;
             let output = &handle.value().output;
             check_partition(output, partition)?;
             let (bytes, rows, crc32c) = match output {
@@ -145,17 +152,6 @@ pub unsafe extern "C" fn bywash_output_partition(
                     (output.bytes(partition), output.rows(partition), output.crc32c(partition))
                 }
             };
-            if partition_out.is_null() {
-                return Err(Error::invalid("the place for a partition is NULL"));
-            }
-            let struct_size = (&raw const (*partition_out).struct_size).read();
-            let whole = offset_of!(bywash_partition, rows) + size_of::<u64>();
-            if (struct_size as usize) < whole {
-                return Err(Error::invalid(
-                    "struct_size is wrong; set it to sizeof(bywash_partition)",
-                )
-                .with(Figure::Found, struct_size));
-            }
             partition_out.write(bywash_partition { struct_size, crc32c, bytes, rows });
             Ok(())
         })
@@ -209,6 +205,26 @@ pub unsafe extern "C" fn bywash_output_read(
 pub unsafe extern "C" fn bywash_output_free(output: *mut bywash_output) {
     // SAFETY: the caller's promise.
     unsafe { handle::free(output) }
+}
+
+/// Empties the place for a partition; its size as the caller was compiled.
+///
+/// # Safety
+/// `place` is NULL or points to `struct_size` bytes.
+unsafe fn empty_partition(place: *mut bywash_partition) -> Result<u32> {
+    if place.is_null() {
+        return Err(Error::invalid("the place for a partition is NULL"));
+    }
+    // SAFETY: every such struct begins with its size; the caller's promise.
+    let struct_size = unsafe { place.cast::<u32>().read() };
+    let whole = offset_of!(bywash_partition, rows) + size_of::<u64>();
+    if (struct_size as usize) < whole {
+        return Err(Error::invalid("struct_size is wrong; set it to sizeof(bywash_partition)")
+            .with(Figure::Found, struct_size));
+    }
+    // SAFETY: it has all fields.
+    unsafe { place.write(bywash_partition { struct_size, crc32c: 0, bytes: 0, rows: 0 }) };
+    Ok(struct_size)
 }
 
 fn check_partition(output: &Output, partition: u32) -> Result<()> {

@@ -2,9 +2,11 @@
 
 #![expect(unsafe_code, reason = "callbacks of the C stream interface")]
 
+use std::cell::UnsafeCell;
 use std::ffi::{CString, c_char, c_int};
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
@@ -21,7 +23,17 @@ use crate::status::Source;
 
 pub(crate) mod pull;
 
-/// What is behind a stream of this library. One call at a time, as the interface says.
+/// What is behind a stream of this library. One call at a time, as the interface says; a host that
+/// calls it again from its own `acquire`, or releases it there, is noticed.
+#[derive(Debug)]
+struct Shared {
+    in_use: AtomicBool,
+    /// Released while in use: freed when that call ends.
+    released: AtomicBool,
+    mark: Arc<ForkMark>,
+    reading: UnsafeCell<Reading>,
+}
+
 #[derive(Debug)]
 struct Reading {
     mark: Arc<ForkMark>,
@@ -36,13 +48,24 @@ struct Reading {
 pub(crate) fn export(reader: PartitionReader, mark: &Arc<ForkMark>) -> FFI_ArrowArrayStream {
     let schema = SchemaRef::clone(reader.schema());
     let mark = Arc::clone(mark);
-    let reading = Reading { mark, schema, reader, failed: None, message: CString::default() };
+    let shared = Shared {
+        in_use: AtomicBool::new(false),
+        released: AtomicBool::new(false),
+        mark: Arc::clone(&mark),
+        reading: UnsafeCell::new(Reading {
+            mark,
+            schema,
+            reader,
+            failed: None,
+            message: CString::default(),
+        }),
+    };
     let mut stream = CStream {
         get_schema: Some(get_schema),
         get_next: Some(get_next),
         get_last_error: Some(get_last_error),
         release: Some(release),
-        private_data: Box::into_raw(Box::new(reading)).cast(),
+        private_data: Box::into_raw(Box::new(shared)).cast(),
     };
     let stream: *mut CStream = &raw mut stream;
     // SAFETY: a whole stream in one layout with Arrow's type; it is given up here.
@@ -51,7 +74,7 @@ pub(crate) fn export(reader: PartitionReader, mark: &Arc<ForkMark>) -> FFI_Arrow
 
 /// Why a stream of `bywash_output_read` failed, with its code and action; NULL where it did not. Errnos of
 /// the stream itself are `ENOMEM` for `MEMORY_LIMIT` and `BUDGET_HELD_BY_CALLER`, `EIO` for damage, I/O and
-/// what is gone, `EINVAL` for the rest.
+/// what is gone, `ENOSYS` for what is not supported, `ECANCELED`, `EINVAL` for the rest.
 ///
 /// Errors: `INVALID_ARGUMENT` for a stream that is not of this copy of the library, or was released.
 ///
@@ -74,7 +97,8 @@ pub unsafe extern "C" fn bywash_stream_error(
             if !stream.release.is_some_and(|theirs| ptr::fn_addr_eq(theirs, ours)) {
                 return Err(NOT_OURS);
             }
-            let reading = stream.private_data.cast::<Reading>().as_ref().ok_or(NOT_OURS)?;
+            let entered = Entered::new(stream.private_data.cast()).ok_or(IN_USE)?;
+            let reading = entered.reading();
             if reading.mark.is_in_child() {
                 return Err(IN_CHILD);
             }
@@ -135,11 +159,11 @@ impl Reading {
 
 unsafe extern "C" fn get_schema(stream: *mut CStream, out: *mut FFI_ArrowSchema) -> c_int {
     // SAFETY: the interface says that the stream is a live one of ours.
-    match unsafe { reading(stream) } {
-        Some(reading) if !out.is_null() => {
+    match unsafe { enter(stream) } {
+        Some(entered) if !out.is_null() => {
             // SAFETY: checked not to be NULL; what it points to holds nothing yet.
             unsafe { out.write(FFI_ArrowSchema::empty()) };
-            reading.answer(|reading| reading.schema(), out)
+            entered.reading().answer(|reading| reading.schema(), out)
         }
         _ => Errno::INVAL.raw_os_error(),
     }
@@ -147,11 +171,11 @@ unsafe extern "C" fn get_schema(stream: *mut CStream, out: *mut FFI_ArrowSchema)
 
 unsafe extern "C" fn get_next(stream: *mut CStream, out: *mut FFI_ArrowArray) -> c_int {
     // SAFETY: the interface says that the stream is a live one of ours.
-    match unsafe { reading(stream) } {
-        Some(reading) if !out.is_null() => {
+    match unsafe { enter(stream) } {
+        Some(entered) if !out.is_null() => {
             // SAFETY: checked not to be NULL; what it points to holds nothing yet.
             unsafe { out.write(FFI_ArrowArray::empty()) };
-            reading.answer(Reading::next, out)
+            entered.reading().answer(Reading::next, out)
         }
         _ => Errno::INVAL.raw_os_error(),
     }
@@ -159,31 +183,66 @@ unsafe extern "C" fn get_next(stream: *mut CStream, out: *mut FFI_ArrowArray) ->
 
 unsafe extern "C" fn get_last_error(stream: *mut CStream) -> *const c_char {
     // SAFETY: the interface says that the stream is a live one of ours.
-    unsafe { reading(stream) }.map_or(ptr::null(), |reading| reading.message.as_ptr())
+    unsafe { enter(stream) }.map_or(ptr::null(), |entered| entered.reading().message.as_ptr())
 }
 
 unsafe extern "C" fn release(stream: *mut CStream) {
     // SAFETY: the interface says that the stream is a live one of ours, released once.
     let Some(stream) = (unsafe { stream.as_mut() }) else { return };
     stream.release = None;
-    let reading: *mut Reading = stream.private_data.cast();
+    let shared: *const Shared = stream.private_data.cast();
     stream.private_data = ptr::null_mut();
-    // SAFETY: put there by export.
-    let in_child = unsafe { reading.as_ref() }.is_none_or(|reading| reading.mark.is_in_child());
-    if !in_child {
-        // SAFETY: made by Box::into_raw in export, and released once.
-        let reading = unsafe { Box::from_raw(reading) };
-        drop(contained(move || drop(reading)));
+    // SAFETY: put there by export, and freed by nobody yet.
+    let Some(known) = (unsafe { shared.as_ref() }) else { return };
+    if known.mark.is_in_child() {
+        return;
+    }
+    known.released.store(true, Ordering::Release);
+    // In use, the call that uses it frees it at its end; else the guard does it here.
+    drop(Entered::new(shared));
+}
+
+/// The right to use what is behind a stream; frees it at the end if it was released meanwhile.
+struct Entered {
+    shared: *const Shared,
+}
+
+impl Entered {
+    /// `None` for a stream that is in use. The pointer is one of [`export`], not freed.
+    fn new(shared: *const Shared) -> Option<Self> {
+        // SAFETY: as said above.
+        let known = unsafe { shared.as_ref() }?;
+        (!known.in_use.swap(true, Ordering::Acquire)).then_some(Self { shared })
+    }
+
+    #[expect(clippy::mut_from_ref, reason = "the one who entered is alone")]
+    fn reading(&self) -> &mut Reading {
+        // SAFETY: alive until the guard is dropped; `in_use` keeps everybody else out.
+        let shared = unsafe { &*self.shared };
+        // SAFETY: as above.
+        unsafe { &mut *shared.reading.get() }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        // SAFETY: alive until it is freed below.
+        let shared = unsafe { &*self.shared };
+        shared.in_use.store(false, Ordering::Release);
+        if shared.released.load(Ordering::Acquire) {
+            // SAFETY: made by Box::into_raw in export; released, so nobody enters any more.
+            let owned = unsafe { Box::from_raw(self.shared.cast_mut()) };
+            drop(contained(move || drop(owned)));
+        }
     }
 }
 
 /// # Safety
-/// `stream` is NULL or a stream made by [`export`] that one thread uses.
-unsafe fn reading<'a>(stream: *mut CStream) -> Option<&'a mut Reading> {
+/// `stream` is NULL or a stream made by [`export`].
+unsafe fn enter(stream: *mut CStream) -> Option<Entered> {
     // SAFETY: the caller's promise.
     let stream = unsafe { stream.as_ref() }?;
-    // SAFETY: put there by export; the caller's promise.
-    unsafe { stream.private_data.cast::<Reading>().as_mut() }
+    Entered::new(stream.private_data.cast())
 }
 
 const fn errno(kind: ErrorKind) -> Errno {
@@ -200,6 +259,10 @@ const fn errno(kind: ErrorKind) -> Errno {
     }
 }
 
+const IN_USE: Error = Error::new(
+    ErrorKind::InvalidState,
+    "this stream is in use by another call; calls on it come one at a time",
+);
 const NOT_OURS: Error =
     Error::invalid("this is not a live stream of bywash_output_read; hand in the one it filled");
 const IN_CHILD: Error = Error::new(

@@ -4,6 +4,7 @@
 
 use std::ffi::c_char;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use arrow_array::ffi::FFI_ArrowArray;
@@ -34,8 +35,11 @@ impl Opaque for bywash_writer {
 
 #[derive(Debug)]
 pub(crate) struct Writer {
-    /// Tried, never waited for; `None` once it is finished.
+    /// Tried, never waited for; `None` once it is finished or given up.
     engine: Mutex<Option<ShuffleWriter>>,
+    /// A stream failed in the middle: what it had brought must not be committed.
+    given_up: AtomicBool,
+    commits: bool,
     canceller: Canceller,
     shuffle: Shuffle,
     task: Task,
@@ -61,7 +65,7 @@ impl Writer {
         array: input::Moved<FFI_ArrowArray>,
         ids: &[u32],
     ) -> Result<()> {
-        let engine = engine.as_mut().ok_or(FINISHED)?;
+        let engine = engine.as_mut().ok_or_else(|| self.gone())?;
         // SAFETY: the caller's promise.
         let batch = unsafe { array.into_batch(self.shuffle.spec.schema(), self.shuffle.validate) }?;
         match (batch.num_rows(), ids) {
@@ -72,7 +76,17 @@ impl Writer {
     }
 
     fn take(&self) -> Result<ShuffleWriter> {
-        self.lock()?.take().ok_or(FINISHED)
+        self.lock()?.take().ok_or_else(|| self.gone())
+    }
+
+    /// Nobody knows how much of a stream that failed was written: the writer ends.
+    fn give_up(&self, engine: &mut Option<ShuffleWriter>) {
+        self.given_up.store(true, Ordering::Release);
+        *engine = None;
+    }
+
+    fn gone(&self) -> Error {
+        if self.given_up.load(Ordering::Acquire) { STREAM_FAILED } else { FINISHED }
     }
 }
 
@@ -116,7 +130,14 @@ pub unsafe extern "C" fn bywash_writer_new(
                 ShuffleWriter::new(&shuffle.spec, &task.memory, spill_dirs, &dir, map, attempt)?
             };
             let canceller = writer.canceller();
-            let writer = Writer { engine: Mutex::new(Some(writer)), canceller, shuffle, task };
+            let writer = Writer {
+                engine: Mutex::new(Some(writer)),
+                given_up: AtomicBool::new(false),
+                commits: !output_dir.is_null(),
+                canceller,
+                shuffle,
+                task,
+            };
             out.set(handle::into_raw(writer, handle.mark()));
             Ok(())
         })
@@ -155,7 +176,8 @@ pub unsafe extern "C" fn bywash_writer_push(
 /// Writes all batches of `stream`, of the shuffle's schema, for a shuffle that hashes. The stream is
 /// consumed whatever comes of it.
 ///
-/// Errors: as `bywash_writer_push`; `IO` with the stream's message where the stream fails.
+/// Errors: as `bywash_writer_push`; `IO` with the stream's message where the stream fails. After its first
+/// batch was taken, any error ends the writer (`POISONED`): a part of a stream is never committed.
 ///
 /// # Safety
 /// `writer` is a live handle; `stream` points to a valid `ArrowArrayStream`; `error_out` is NULL or points
@@ -174,10 +196,18 @@ pub unsafe extern "C" fn bywash_writer_push_stream(
             let mut stream = stream?;
             let mut engine = writer.lock()?;
             stream.check_schema(writer.shuffle.spec.schema())?;
-            while let Some(array) = stream.next()? {
-                writer.push(&mut engine, input::Moved::of(array), &[])?;
+            let mut taken = false;
+            let outcome = (|| {
+                while let Some(array) = stream.next()? {
+                    writer.push(&mut engine, input::Moved::of(array), &[])?;
+                    taken = true;
+                }
+                Ok(())
+            })();
+            if taken && outcome.is_err() {
+                writer.give_up(&mut engine);
             }
-            Ok(())
+            outcome
         })
     }
 }
@@ -202,7 +232,8 @@ pub unsafe extern "C" fn bywash_writer_cancel(
 }
 
 /// Merges everything and commits the map output; if another attempt of the map has committed before, its
-/// output is what `out` receives. The writer is of no more use, whatever comes of it; free it.
+/// output is what `out` receives. The writer is of no more use, whatever comes of it; free it. One made
+/// without `output_dir` answers `INVALID_STATE` and can still be finished into a sink.
 ///
 /// Errors: nothing is visible then, but for an error of the last sync.
 ///
@@ -219,6 +250,9 @@ pub unsafe extern "C" fn bywash_writer_finish(
         let out = call::output(out, ptr::null_mut());
         call::on(writer.cast_const(), error_out, |handle| {
             let out = out.present()?;
+            if !handle.value().commits {
+                return Err(MADE_FOR_A_SINK);
+            }
             let output = Output::Committed(handle.value().take()?.finish()?);
             out.set(handle::into_raw(output.of(&handle.value().task), handle.mark()));
             Ok(())
@@ -285,4 +319,12 @@ pub unsafe extern "C" fn bywash_writer_free(writer: *mut bywash_writer) {
 }
 
 const FINISHED: Error = Error::new(ErrorKind::InvalidState, "this writer is finished");
+const MADE_FOR_A_SINK: Error = Error::new(
+    ErrorKind::InvalidState,
+    "this writer was made without an output directory; finish it into a sink",
+);
+const STREAM_FAILED: Error = Error::new(
+    ErrorKind::Poisoned,
+    "a stream failed after some of its batches were taken; retry the task with a new attempt",
+);
 const PANICKED: Error = Error::new(ErrorKind::Poisoned, "an earlier call on this writer panicked");

@@ -1,4 +1,4 @@
-//! 64 tasks of four consumers under a quarter of what they want, and 16 writers where seven fit:
+//! 64 tasks of four consumers under a quarter of what they want, and 20 writers where about half fit:
 //! everything ends, nobody starves, nothing is ever above the capacity, and all comes back.
 //!
 //! `deep ledger-stress` does the same for ten minutes.

@@ -22,13 +22,13 @@ pub fn writers(
 ) -> Result<Vec<u64>, String> {
     let jobs: Vec<Job> = (0..4).map(|index| Job::new(seed, index)).collect();
     let least = jobs.iter().map(|job| job.minimum).max().unwrap_or(0);
-    let capacity = WRITERS_THAT_FIT * least;
+    let capacity = WRITERS_THAT_FIT * least + ROOM;
     let ledger = MemoryLedger::with_options(waiting_ledger(capacity, PATIENCE));
     let counts: Vec<AtomicU64> = (0..WRITERS).map(|_| AtomicU64::new(0)).collect();
     let (stop, ended) = (AtomicBool::new(false), AtomicBool::new(false));
     let begin = Instant::now();
     let describe = || format!("seed {seed:#x}\n{}", ledger.explain());
-    let outcome = watchdog::within(time + STUCK, describe, || {
+    let outcome = watchdog::within(time + LONGER + STUCK, describe, || {
         std::thread::scope(|scope| {
             let tasks: Vec<_> = counts
                 .iter()
@@ -43,7 +43,9 @@ pub fn writers(
                                 stop.store(true, Ordering::Relaxed);
                             })?;
                             count.fetch_add(1, Ordering::Relaxed);
-                            if begin.elapsed() >= time || stop.load(Ordering::Relaxed) {
+                            let over = begin.elapsed() >= time && has_reached(ledger)
+                                || begin.elapsed() >= time + LONGER;
+                            if over || stop.load(Ordering::Relaxed) {
                                 return Ok(());
                             }
                         }
@@ -70,14 +72,20 @@ pub fn writers(
     if now.peak_granted > capacity || now.peak_live > now.peak_granted {
         return Err(format!("more than there is: {now:?}"));
     }
-    // Few chunks lie idle here: most reclaims find a writer busy, which answers at its next step.
-    if now.waits == 0 || now.spills[SpillCause::Reclaim as usize] == 0 {
+    if !has_reached(&ledger) {
         return Err(format!("nobody waited or nothing was reclaimed: {now:?}"));
     }
     report(format!("{now:?}"));
     let mut counts: Vec<u64> = counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
     counts.sort_unstable();
     Ok(counts)
+}
+
+/// Whether what the run is for has happened. Few chunks lie idle: most reclaims find a writer busy,
+/// which answers at its next step.
+fn has_reached(ledger: &MemoryLedger) -> bool {
+    let now = ledger.snapshot();
+    now.waits > 0 && now.spills[SpillCause::Reclaim as usize] > 0
 }
 
 /// Takes memory back and lets the capacity fall to half and rise, with no regard for anybody.
@@ -104,7 +112,7 @@ struct Job {
 impl Job {
     fn new(seed: u64, index: u64) -> Self {
         let mut rng = Rng::labelled(seed, &[u64::MAX - 1, index]);
-        let batch_rows = (0..rng.within(2, 6)).map(|_| rng.index(12_000)).collect();
+        let batch_rows = (0..rng.within(4, 12)).map(|_| rng.index(30_000)).collect();
         let shape = *rng.pick(&[IdShape::Uniform, IdShape::Skewed, IdShape::Runs]);
         let case = ShuffleCase {
             codec: *rng.pick(&[Codec::None, Codec::Lz4]),
@@ -150,7 +158,11 @@ impl Job {
 }
 
 /// Tasks, each on a thread of its own.
-const WRITERS: u64 = 16;
+const WRITERS: u64 = 20;
+/// For sorted rows beside: what can be taken back.
+const ROOM: u64 = 4 << 20;
+/// How much longer at most, until everything was reached.
+const LONGER: Duration = Duration::from_secs(60);
 /// So many smallest writers the ledger holds.
 const WRITERS_THAT_FIT: u64 = 7;
 const READ_BUDGET: u64 = 64 << 20;
