@@ -13,6 +13,15 @@ pub(super) struct Host {
     pub(super) slack: u64,
 }
 
+/// When idle memory goes back to the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Return {
+    /// While work goes on: the slack stays.
+    Always,
+    /// A task has ended: without another that holds something, the slack goes too.
+    TaskEnd,
+}
+
 /// Keeps a request from asking a host without end that takes back as much as it lends.
 pub(super) struct Asking {
     missing_least: u64,
@@ -64,35 +73,26 @@ impl LedgerShared {
         self.host.is_some()
     }
 
-    /// Gives back what lies idle above the slack. Calls the host.
-    pub(super) fn return_surplus(&self) {
+    /// Gives back what lies idle above the slack; all of it when nothing is granted at the end of a
+    /// task. Calls the host.
+    pub(super) fn return_surplus(&self, at: Return) {
         let Some(host) = &self.host else {
             return;
         };
         let taken = self.locked(|inner| {
             inner.collect_returned();
             let idle = inner.state.idle();
-            let surplus = if idle > host.slack { idle - host.slack / 2 } else { 0 };
+            let is_last = at == Return::TaskEnd && inner.state.granted() == 0;
+            let surplus = match idle {
+                _ if is_last => idle,
+                _ if idle > host.slack => idle - host.slack / 2,
+                _ => 0,
+            };
             inner.state.take_idle(surplus)
         });
         if taken > 0 {
             host.parent.release(taken);
         }
-    }
-
-    /// Gives back up to `bytes` of what lies idle, slack or not; returns how much. Calls the host.
-    pub(super) fn return_idle(&self, bytes: u64) -> u64 {
-        let Some(host) = &self.host else {
-            return 0;
-        };
-        let taken = self.locked(|inner| {
-            inner.collect_returned();
-            inner.state.take_idle(bytes)
-        });
-        if taken > 0 {
-            host.parent.release(taken);
-        }
-        taken
     }
 
     /// Begins to give up to `bytes` back to the host: what comes back from now on is its. `None`

@@ -11,7 +11,7 @@ use super::asked::Asked;
 use super::consumer::Consumer;
 use super::counters::Counters;
 use super::explain::Party;
-use super::host::Repayment;
+use super::host::{Repayment, Return};
 use super::report::HolderReport;
 use super::reservation::Reservation;
 use super::shared::{LedgerShared, Refusal};
@@ -163,7 +163,7 @@ fn reclaim_for_host(ledger: &LedgerShared, mut repayment: Repayment<'_>) -> u64 
     repayment.repay();
     let given = repayment.given();
     drop(repayment);
-    ledger.return_surplus();
+    ledger.return_surplus(Return::Always);
     given
 }
 
@@ -187,7 +187,7 @@ pub(super) fn reclaim_over(ledger: &LedgerShared) -> u64 {
         (over(), freed)
     };
     ask_the_best(ledger, count, over());
-    ledger.return_surplus();
+    ledger.return_surplus(Return::Always);
     Counters::add(&ledger.counters.reclaimed, given);
     given
 }

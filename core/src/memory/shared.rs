@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::counters::{Counters, LedgerSnapshot};
 use super::explain::{Spill, SpillLog, SpillRecord};
-use super::host::{Asking, Host};
+use super::host::{Asking, Host, Return};
 use super::peak::{NameIndex, PeakByName};
 use super::state::{Acquire, LedgerState, Patience, Shortfall, TaskId};
 use super::task::TaskShared;
@@ -134,12 +134,12 @@ impl LedgerShared {
             });
             let missing = match answer {
                 Acquire::Granted => {
-                    self.return_surplus();
+                    self.return_surplus(Return::Always);
                     return Ok(());
                 }
                 Acquire::Unfunded(missing) => missing,
                 Acquire::Refused(shortfall) => {
-                    self.return_surplus();
+                    self.return_surplus(Return::Always);
                     return Err(Refusal::Short(shortfall));
                 }
                 Acquire::Wait(_) => return Err(Refusal::Host(WAITED_WITHOUT_PATIENCE)),
@@ -149,7 +149,7 @@ impl LedgerShared {
                 if asking.goes_on(missing) { self.borrow_from_host(missing) } else { Ok(0) };
             lent = answer.as_ref().copied().unwrap_or(0);
             if lent == 0 {
-                self.return_surplus();
+                self.return_surplus(Return::Always);
                 answer.map_err(Refusal::Host)?;
                 let capacity = self.capacity();
                 return Err(Refusal::Short(Shortfall { requested: bytes, available, capacity }));
@@ -190,7 +190,7 @@ impl LedgerShared {
             inner.state.idle()
         });
         if idle > 0 {
-            self.return_surplus();
+            self.return_surplus(Return::Always);
         }
     }
 
@@ -214,16 +214,14 @@ impl LedgerShared {
     }
 
     pub(super) fn end(&self, task: TaskId) {
-        let (unused, idle) = self.locked(|inner| {
+        let unused = self.locked(|inner| {
             inner.collect_returned();
             inner.state.end(task);
             inner.forget_finished();
-            let idle = if inner.state.granted() == 0 { inner.state.idle() } else { 0 };
-            (inner.take_unused(), idle)
+            inner.take_unused()
         });
         drop(unused);
-        self.return_idle(idle);
-        self.return_surplus();
+        self.return_surplus(Return::TaskEnd);
     }
 
     pub(super) fn set_capacity(&self, capacity: u64) {

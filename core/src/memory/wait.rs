@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::counters::Counters;
 use super::host::Asking;
+use super::host::Return;
 use super::shared::{Account, Inner, LedgerShared, Refusal};
 use super::state::{Acquire, Admission, Patience, TaskId, WaitStatus, WaitToken};
 use crate::port::{Clock, Park};
@@ -74,7 +75,7 @@ impl LedgerShared {
             queued.end();
         } else {
             drop(queued);
-            self.return_surplus();
+            self.return_surplus(Return::Always);
         }
         waited.unwrap_or_else(|error| Err(Refusal::Host(error.with(Figure::Requested, bytes))))
     }

@@ -123,3 +123,75 @@ fn what_comes_back_in_the_middle_of_a_reclaim_is_the_hosts() {
     assert_eq!((given, *host.lent.lock().unwrap()), (19, 0));
     drop((first, second));
 }
+
+/// Idle memory of the host's is no answer to a capacity that fell: what is granted must come down.
+#[test]
+fn a_fallen_capacity_is_answered_by_spills_and_not_by_idle_memory() {
+    let (lent, ledger) = (Mutex::new(0), Mutex::new(None));
+    let host = Arc::new(Host { lends: 100, takes: 0, lent, ledger });
+    let parent: Arc<dyn MemoryParent> = Arc::clone(&host) as _;
+    let options = LedgerOptions::new(100);
+    let options = LedgerOptions { parent: Some(parent), parent_slack: 20, ..options };
+    let ledger = MemoryLedger::with_options(options);
+    let task = ledger.admit(1, 0).unwrap().remove(0);
+    let _some = task.consumer("a").reserve(40).unwrap();
+    let _holder = Holder::new(task.consumer("b"), 40, false);
+    assert!(*host.lent.lock().unwrap() > ledger.granted());
+    assert_eq!(ledger.set_capacity(75), 5);
+    assert_eq!(ledger.reclaim_over(), 40);
+    assert_eq!((ledger.over(), ledger.granted()), (0, 40));
+}
+
+/// Says that it gave something, and gives nothing.
+struct Liar;
+
+impl Spillable for Liar {
+    fn reclaim(&self, bytes: u64) -> Reclaimed {
+        Reclaimed::Freed(bytes)
+    }
+}
+
+#[test]
+fn who_says_it_gave_and_gave_nothing_is_asked_once() {
+    let (host, ledger) = Host::with_ledger(50, 0);
+    let task = ledger.admit(1, 0).unwrap().remove(0);
+    let consumer = task.consumer("liar");
+    let _held = consumer.reserve(10).unwrap();
+    let liar: Arc<dyn Spillable> = Arc::new(Liar);
+    consumer.set_spillable(Arc::downgrade(&liar));
+    consumer.set_reclaimable(10);
+    assert_eq!(ledger.reclaim(10), 0);
+    assert_eq!(*host.lent.lock().unwrap(), 10);
+}
+
+/// Panics the first time it is given something back.
+struct Falling(Mutex<bool>);
+
+impl MemoryParent for Falling {
+    fn acquire(&self, bytes: u64) -> Result<u64> {
+        Ok(bytes)
+    }
+
+    fn release(&self, _: u64) {
+        let first = std::mem::replace(&mut *self.0.lock().unwrap(), false);
+        assert!(!first, "the host falls");
+    }
+}
+
+/// What it was about to take is the next request's again.
+#[test]
+fn a_host_that_panics_while_it_takes_back_leaves_the_account_in_order() {
+    let parent: Arc<dyn MemoryParent> = Arc::new(Falling(Mutex::new(true)));
+    let options = LedgerOptions::new(100);
+    let options = LedgerOptions { parent: Some(parent), parent_slack: 20, ..options };
+    let ledger = MemoryLedger::with_options(options);
+    let task = ledger.admit(1, 0).unwrap().remove(0);
+    let held = task.consumer("a").reserve(40).unwrap();
+    let fallen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ledger.reclaim(30)));
+    assert!(fallen.is_err());
+    let lent = ledger.snapshot().lent;
+    drop(held);
+    // Nothing is set aside any more: this is granted out of what is there.
+    let _again = task.consumer("b").reserve(20).unwrap();
+    assert!(ledger.snapshot().lent <= lent);
+}
