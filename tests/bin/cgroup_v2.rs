@@ -43,7 +43,7 @@ const MEMORY_MIB: u32 = 2048;
 const DISK_BYTES: u64 = 8 << 30;
 const TIME_LIMIT: Duration = Duration::from_secs(600);
 /// Translation on a busy machine.
-const TIME_LIMIT_TRANSLATED: Duration = Duration::from_secs(1200);
+const TIME_LIMIT_TRANSLATED: Duration = Duration::from_secs(3600);
 
 /// Runs all of it; whether it is good.
 ///
