@@ -675,6 +675,39 @@ int32_t bywash_output_open(const struct bywash_task *task,
                            struct bywash_error **error_out);
 
 /**
+ * Removes the committed output of `map` in the directory `dir`, so that a new attempt can commit another:
+ * for damage that a reader found. With `attempt`, an output of another attempt stays: who reports a
+ * failure twice does not lose the output that was made since. NULL: whoever's it is. None there, or no
+ * such directory, is fine.
+ *
+ * The output is there, whole, or gone, also where this fails. Outputs and streams that are open read on.
+ * Blocks on the disk.
+ *
+ * Errors: those of the system; `UNAVAILABLE` while another removes it and does not get done.
+ *
+ * Safety:
+ * `context` is a live handle; `dir` is NUL-terminated; `attempt` is NULL or points to a number;
+ * `error_out` is NULL or points to a place for a pointer.
+ */
+int32_t bywash_output_remove(const struct bywash_context *context,
+                             const char *dir,
+                             uint64_t map,
+                             const uint64_t *attempt,
+                             struct bywash_error **error_out);
+
+/**
+ * The attempt whose output it is: where another one had committed before, `bywash_writer_finish` gives
+ * that one's.
+ *
+ * Safety:
+ * `output` is a live handle; `attempt_out` points to a place for a number; `error_out` is NULL or points
+ * to a place for a pointer.
+ */
+int32_t bywash_output_attempt(const struct bywash_output *output,
+                              uint64_t *attempt_out,
+                              struct bywash_error **error_out);
+
+/**
  * The number of partitions.
  *
  * Safety:
