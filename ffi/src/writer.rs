@@ -5,13 +5,11 @@
 use std::ffi::c_char;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use arrow_array::ffi::FFI_ArrowArray;
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
-use bywash::{
-    AttemptId, Canceller, Error, ErrorKind, MapId, OutputDir, OutputOptions, Result, ShuffleWriter,
-};
+use bywash::{AttemptId, Canceller, Error, ErrorKind, MapId, Result, ShuffleWriter};
 
 use crate::call;
 use crate::context::{Task, bywash_task};
@@ -92,7 +90,8 @@ impl Writer {
 
 /// Makes a writer of map `map`, attempt `attempt`, in `task`; its working set is reserved at once. The
 /// output goes to the directory `output_dir`, made if it is missing; NULL for a writer that finishes into
-/// a sink.
+/// a sink. The first writer of a context in a directory opens and sweeps it (blocks on the disk); the context
+/// keeps the last 8 open, each with a subdirectory `.bywash-*`, until it is freed.
 ///
 /// Errors: `MEMORY_LIMIT` if the task's share is below `bywash_shuffle_minimum_budget`;
 /// `INVALID_ARGUMENT` for a context without spill directories.
@@ -124,9 +123,7 @@ pub unsafe extern "C" fn bywash_writer_new(
                 ShuffleWriter::for_sink(&shuffle.spec, &task.memory, spill_dirs, map, attempt)?
             } else {
                 let path = input::path(output_dir, "output_dir")?;
-                let options =
-                    OutputOptions { sync: context.settings.output_sync, ..Default::default() };
-                let dir = OutputDir::open(Arc::clone(&context.store), &path, options)?;
+                let dir = context.output_dirs.get(&path)?;
                 ShuffleWriter::new(&shuffle.spec, &task.memory, spill_dirs, &dir, map, attempt)?
             };
             let canceller = writer.canceller();

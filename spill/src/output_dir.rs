@@ -103,6 +103,18 @@ impl OutputDir {
         Ok(Arc::new(Self { store, dir, writing: Some(writing) }))
     }
 
+    /// Whether it is still what `path` leads to, with its session in it: not removed, nor another
+    /// directory of that name. Always false for one opened for reading.
+    pub(crate) fn is_in_place(&self, path: &Path) -> Result<bool> {
+        let Some(writing) = &self.writing else {
+            return Ok(false);
+        };
+        match found(self.store.open_dir(path))? {
+            Some(dir) => writing.session.is_in(&dir),
+            None => Ok(false),
+        }
+    }
+
     /// Opens a directory to read from: nothing in it is changed. Set-up: allocates.
     ///
     /// # Errors
