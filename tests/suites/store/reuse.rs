@@ -91,7 +91,9 @@ fn a_few_are_kept() {
     let (faults, store) = fault_store();
     let dirs = OutputDirs::new(store, OutputOptions::default());
     let first = dirs.get(&paths[0]).unwrap();
-    paths.iter().for_each(|path| drop(dirs.get(path).unwrap()));
+    for path in &paths {
+        drop(dirs.get(path).unwrap());
+    }
     assert_eq!(entries(&paths[0]).len(), 2, "in use");
     drop(first);
     assert_eq!(entries(&paths[0]), NOTHING);
