@@ -552,7 +552,8 @@ void bywash_shuffle_free(struct bywash_shuffle *shuffle);
 /**
  * Makes a writer of map `map`, attempt `attempt`, in `task`; its working set is reserved at once. The
  * output goes to the directory `output_dir`, made if it is missing; NULL for a writer that finishes into
- * a sink.
+ * a sink. The first writer of a context in a directory opens and sweeps it (blocks on the disk); the context
+ * keeps the last 8 open, each with a subdirectory `.bywash-*`, until it is freed.
  *
  * Errors: `MEMORY_LIMIT` if the task's share is below `bywash_shuffle_minimum_budget`;
  * `INVALID_ARGUMENT` for a context without spill directories.
@@ -572,7 +573,8 @@ int32_t bywash_writer_new(const struct bywash_shuffle *shuffle,
 /**
  * Writes the rows of `array`, a struct of the shuffle's columns, consumed whatever comes of it. `ids` has
  * a partition id for each row, or is (NULL, 0) for a shuffle that hashes. Rows are copied before this
- * returns; it may spill, and so block on the disk and on the host's memory.
+ * returns; it may spill, and so block on the disk and on the host's memory. Of buffers that are not aligned to
+ * their type the rows are copied first, into memory that is charged to the task meanwhile.
  *
  * Errors: `INVALID_ARGUMENT` for an array that does not fit: nothing is taken and the writer goes on;
  * after any other the writer is of no more use.

@@ -65,7 +65,10 @@ impl Writer {
     ) -> Result<()> {
         let engine = engine.as_mut().ok_or_else(|| self.gone())?;
         // SAFETY: the caller's promise.
-        let batch = unsafe { array.into_batch(self.shuffle.spec.schema(), self.shuffle.validate) }?;
+        let batch = unsafe {
+            let Shuffle { spec, validate } = &self.shuffle;
+            array.into_batch(spec.schema(), *validate, &self.task.memory)
+        }?;
         match (batch.num_rows(), ids) {
             (0, []) => Ok(()),
             (_, []) => engine.write(&batch),
@@ -143,7 +146,8 @@ pub unsafe extern "C" fn bywash_writer_new(
 
 /// Writes the rows of `array`, a struct of the shuffle's columns, consumed whatever comes of it. `ids` has
 /// a partition id for each row, or is (NULL, 0) for a shuffle that hashes. Rows are copied before this
-/// returns; it may spill, and so block on the disk and on the host's memory.
+/// returns; it may spill, and so block on the disk and on the host's memory. Of buffers that are not aligned to
+/// their type the rows are copied first, into memory that is charged to the task meanwhile.
 ///
 /// Errors: `INVALID_ARGUMENT` for an array that does not fit: nothing is taken and the writer goes on;
 /// after any other the writer is of no more use.

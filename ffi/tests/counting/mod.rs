@@ -1,0 +1,48 @@
+//! An allocator that tells how much was allocated at once.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+thread_local! {
+    /// Bytes allocated by this thread less those it freed, and the most that was.
+    static BYTES: Cell<(i64, i64)> = const { Cell::new((0, 0)) };
+}
+
+fn count(bytes: i64) {
+    // Gone at the end of a thread.
+    let _ = BYTES.try_with(|cell| {
+        let (now, peak) = cell.get();
+        cell.set((now + bytes, peak.max(now + bytes)));
+    });
+}
+
+// SAFETY: it passes everything on.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as i64);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        count(-(layout.size() as i64));
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+/// The most bytes of the heap that `work` has allocated at once on this thread, more than before.
+pub(crate) fn peak_of(work: impl FnOnce()) -> i64 {
+    let before = BYTES.with(|cell| {
+        let (now, _) = cell.get();
+        cell.set((now, now));
+        now
+    });
+    work();
+    BYTES.with(Cell::get).1 - before
+}
