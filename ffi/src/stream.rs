@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
-use arrow_array::{Array, StructArray};
 use arrow_schema::SchemaRef;
 use bywash::{Error, ErrorKind, PartitionReader, Result};
 use rustix::io::Errno;
 
-use crate::c_data::{CStream, lend};
+use crate::c_data::CStream;
 use crate::call::{self, contained};
 use crate::error::{bywash_error, c_string};
 use crate::fork::ForkMark;
+use crate::lend::{lend, lent_bytes};
 use crate::status::Source;
 
 pub(crate) mod pull;
@@ -47,6 +47,7 @@ struct Reading {
 /// A reader as a stream for C.
 pub(crate) fn export(reader: PartitionReader, mark: &Arc<ForkMark>) -> FFI_ArrowArrayStream {
     let schema = SchemaRef::clone(reader.schema());
+    let reader = reader.with_shells(lent_bytes(schema.fields().len()));
     let mark = Arc::clone(mark);
     let shared = Shared {
         in_use: AtomicBool::new(false),
@@ -117,8 +118,7 @@ impl Reading {
         let Some(batch) = self.reader.next().transpose()? else {
             return Ok(FFI_ArrowArray::empty());
         };
-        let columns = StructArray::from(batch);
-        Ok(lend(FFI_ArrowArray::new(&columns.to_data()), &self.mark))
+        lend(batch, &self.mark)
     }
 
     fn schema(&self) -> Result<FFI_ArrowSchema> {

@@ -99,9 +99,10 @@ fn push(shift: usize, all: usize, offset: usize, length: usize, validate: &CStr)
     let ids = vec![0u32; length];
     lent.peak.store(lent.now.load(SeqCst), SeqCst);
     let before = lent.now.load(SeqCst);
-    let allocated = counting::peak_of(|| {
+    let allocated = counting::counted(|| {
         ok!(bywash_writer_push, writer, &raw mut array, ids.as_ptr(), length);
-    });
+    })
+    .peak;
     let lent_more = lent.peak.load(SeqCst) - before;
 
     ok!(bywash_writer_finish, writer, &raw mut output);

@@ -36,13 +36,24 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// The most bytes of the heap that `work` has allocated at once on this thread, more than before.
-pub(crate) fn peak_of(work: impl FnOnce()) -> i64 {
+/// What `work` did to the heap on this thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counted {
+    /// Bytes allocated and not freed.
+    pub(crate) held: i64,
+    /// The most bytes held at once.
+    pub(crate) peak: i64,
+}
+
+pub(crate) fn counted(work: impl FnOnce()) -> Counted {
     let before = BYTES.with(|cell| {
         let (now, _) = cell.get();
         cell.set((now, now));
         now
     });
     work();
-    BYTES.with(Cell::get).1 - before
+    let (now, peak) = BYTES.with(Cell::get);
+    let counted = Counted { held: now - before, peak: peak - before };
+    assert!(counted.held <= counted.peak);
+    counted
 }
