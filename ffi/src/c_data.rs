@@ -21,8 +21,8 @@ pub(crate) struct CSchema {
     n_children: i64,
     children: *mut *mut Self,
     dictionary: *mut Self,
-    release: Option<unsafe extern "C" fn(*mut Self)>,
-    private_data: *mut c_void,
+    pub(crate) release: Option<unsafe extern "C" fn(*mut Self)>,
+    pub(crate) private_data: *mut c_void,
 }
 
 /// `ArrowArray`.

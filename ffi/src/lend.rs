@@ -6,6 +6,8 @@
 
 #![expect(unsafe_code, reason = "structs that C releases")]
 
+mod schema;
+
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -18,6 +20,8 @@ use bywash::{Error, Result};
 
 use crate::c_data::CArray;
 use crate::fork::ForkMark;
+
+pub(crate) use schema::{lend_schema, lent_schema_bytes};
 
 /// What is allocated for a batch of so many columns that is lent out.
 pub(crate) const fn lent_bytes(columns: usize) -> u64 {
@@ -58,8 +62,11 @@ pub(crate) fn lend(batch: RecordBatch, mark: &Arc<ForkMark>) -> Result<FFI_Arrow
     let (_, arrays, _) = batch.into_parts();
     let views = arrays.iter().map(View::of).collect::<Result<Vec<_>>>()?;
     // From here on nothing fails.
-    let columns: Box<[CArray]> =
-        arrays.into_iter().zip(views).map(|(array, view)| lend_column(array, view, mark)).collect();
+    let columns: Box<[CArray]> = arrays
+        .into_iter()
+        .zip(&views)
+        .map(|(array, view)| lend_column(array, view, mark))
+        .collect();
     let mut lent = Box::new(LentBatch {
         columns,
         children: Box::default(),
@@ -113,7 +120,7 @@ impl View {
     }
 }
 
-fn lend_column(array: ArrayRef, view: View, mark: &Arc<ForkMark>) -> CArray {
+fn lend_column(array: ArrayRef, view: &View, mark: &Arc<ForkMark>) -> CArray {
     let length = array.len();
     let lent = Box::new(LentColumn { array, buffers: view.buffers, mark: Arc::clone(mark) });
     CArray {

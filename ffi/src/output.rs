@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use bywash::{
-    AttemptId, Error, ErrorKind, Figure, MapId, MapOutput, OutputDir, PushedOutput, Result,
+    AttemptId, ChargeMode, Error, ErrorKind, Figure, MapId, MapOutput, OutputDir, PushedOutput,
+    Result,
 };
 
 use crate::call;
@@ -259,8 +260,11 @@ pub unsafe extern "C" fn bywash_output_read(
             let Output::Committed(output) = output else {
                 return Err(WAS_SENT);
             };
-            let reader = output.read(partition, &task.memory, task.context.settings.charge)?;
-            out.set(stream::export(reader, handle.mark()));
+            let charge = task.context.settings.charge;
+            let reader = output.read(partition, &task.memory, charge)?;
+            let is_charged = charge != ChargeMode::Detached;
+            let schemas = is_charged.then(|| task.memory.consumer("stream-schema"));
+            out.set(stream::export(reader, schemas, handle.mark()));
             Ok(())
         })
     }

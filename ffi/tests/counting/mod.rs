@@ -24,13 +24,13 @@ fn count(bytes: i64) {
 // SAFETY: it passes everything on.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as i64);
+        count(layout.size().cast_signed() as i64);
         // SAFETY: the caller's promise.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        count(-(layout.size() as i64));
+        count(-(layout.size().cast_signed() as i64));
         // SAFETY: the caller's promise.
         unsafe { System.dealloc(memory, layout) }
     }
