@@ -71,9 +71,10 @@ pub use bywash_node as node;
 pub use bywash_core::{AttemptId, Error, ErrorKind, Figure, MapId, Result};
 pub use bywash_spill::{
     Canceller, DirCondition, DirIndex, DirReport, FsStore, MapOutput, MemoryBacked, OutputDir,
-    OutputOptions, PARTITIONS_MAX, PartitionReader, Partitioning, PushedOutput, ShuffleSpec,
-    ShuffleWriter, SpillDirs, SpillOptions, Store, SweepMode, SweepReport, SyncPolicy, UnusedDir,
-    WriteProgress, WriteSummary, WriteTotals, check_disk_backed, max_tasks, minimum_budget,
+    OutputDirs, OutputOptions, PARTITIONS_MAX, PartitionReader, Partitioning, PushedOutput,
+    ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store, SweepMode, SweepReport, SyncPolicy,
+    UnusedDir, WriteProgress, WriteSummary, WriteTotals, check_disk_backed, max_tasks,
+    minimum_budget,
 };
 pub use default_dirs::{DefaultSpillDirs, default_spill_dirs};
 pub use metrics::{Metrics, MetricsSnapshot};

@@ -552,7 +552,8 @@ void bywash_shuffle_free(struct bywash_shuffle *shuffle);
 /**
  * Makes a writer of map `map`, attempt `attempt`, in `task`; its working set is reserved at once. The
  * output goes to the directory `output_dir`, made if it is missing; NULL for a writer that finishes into
- * a sink.
+ * a sink. The first writer of a context in a directory opens and sweeps it (blocks on the disk); the context
+ * keeps the last 8 open, each with a subdirectory `.bywash-*`, until it is freed.
  *
  * Errors: `MEMORY_LIMIT` if the task's share is below `bywash_shuffle_minimum_budget`;
  * `INVALID_ARGUMENT` for a context without spill directories.
@@ -572,7 +573,8 @@ int32_t bywash_writer_new(const struct bywash_shuffle *shuffle,
 /**
  * Writes the rows of `array`, a struct of the shuffle's columns, consumed whatever comes of it. `ids` has
  * a partition id for each row, or is (NULL, 0) for a shuffle that hashes. Rows are copied before this
- * returns; it may spill, and so block on the disk and on the host's memory.
+ * returns; it may spill, and so block on the disk and on the host's memory. Of buffers that are not aligned to
+ * their type the rows are copied first, into memory that is charged to the task meanwhile.
  *
  * Errors: `INVALID_ARGUMENT` for an array that does not fit: nothing is taken and the writer goes on;
  * after any other the writer is of no more use.
@@ -673,6 +675,39 @@ int32_t bywash_output_open(const struct bywash_task *task,
                            uint64_t map,
                            struct bywash_output **out,
                            struct bywash_error **error_out);
+
+/**
+ * Removes the committed output of `map` in the directory `dir`, so that a new attempt can commit another:
+ * for damage that a reader found. With `attempt`, an output of another attempt stays: who reports a
+ * failure twice does not lose the output that was made since. NULL: whoever's it is. None there, or no
+ * such directory, is fine.
+ *
+ * The output is there, whole, or gone, also where this fails. Outputs and streams that are open read on.
+ * Blocks on the disk.
+ *
+ * Errors: those of the system; `UNAVAILABLE` while another removes it and does not get done.
+ *
+ * Safety:
+ * `context` is a live handle; `dir` is NUL-terminated; `attempt` is NULL or points to a number;
+ * `error_out` is NULL or points to a place for a pointer.
+ */
+int32_t bywash_output_remove(const struct bywash_context *context,
+                             const char *dir,
+                             uint64_t map,
+                             const uint64_t *attempt,
+                             struct bywash_error **error_out);
+
+/**
+ * The attempt whose output it is: where another one had committed before, `bywash_writer_finish` gives
+ * that one's.
+ *
+ * Safety:
+ * `output` is a live handle; `attempt_out` points to a place for a number; `error_out` is NULL or points
+ * to a place for a pointer.
+ */
+int32_t bywash_output_attempt(const struct bywash_output *output,
+                              uint64_t *attempt_out,
+                              struct bywash_error **error_out);
 
 /**
  * The number of partitions.

@@ -1,18 +1,14 @@
 //! The structs of the Arrow C data and stream interfaces with their fields, which Arrow's own types
-//! hide: to check what comes in, and to lend batches that a forked child cannot release.
+//! hide: to check what comes in, and to make what goes out.
 
 #![expect(unsafe_code, reason = "structs that C fills and releases")]
 
 use std::ffi::{c_char, c_int, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::slice;
-use std::sync::Arc;
 
 use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
-
-use crate::fork::ForkMark;
 
 /// `ArrowSchema`.
 #[repr(C)]
@@ -25,8 +21,8 @@ pub(crate) struct CSchema {
     n_children: i64,
     children: *mut *mut Self,
     dictionary: *mut Self,
-    release: Option<unsafe extern "C" fn(*mut Self)>,
-    private_data: *mut c_void,
+    pub(crate) release: Option<unsafe extern "C" fn(*mut Self)>,
+    pub(crate) private_data: *mut c_void,
 }
 
 /// `ArrowArray`.
@@ -74,6 +70,13 @@ impl CArray {
         let array: *const FFI_ArrowArray = array;
         // SAFETY: both types are the one struct that the C data interface lays out.
         unsafe { &*array.cast::<Self>() }
+    }
+
+    /// The struct as Arrow's type, which releases it when it is dropped.
+    pub(crate) const fn into_arrow(mut self) -> FFI_ArrowArray {
+        let array: *mut Self = &raw mut self;
+        // SAFETY: a whole array in one layout with Arrow's type; it is given up here.
+        unsafe { array.cast::<FFI_ArrowArray>().read() }
     }
 
     /// Its buffers' addresses, if they are there in the number wanted.
@@ -124,51 +127,5 @@ impl CStream {
             release: None,
             private_data: ptr::null_mut(),
         }
-    }
-}
-
-/// What is behind an array that was lent out.
-struct Lent {
-    /// Released by its own drop.
-    _array: FFI_ArrowArray,
-    mark: Arc<ForkMark>,
-}
-
-/// Makes releasing `array`, and each of its children, do nothing in a forked child, where its memory
-/// is the parent's to account for; and keeps panics in.
-pub(crate) fn lend(mut array: FFI_ArrowArray, mark: &Arc<ForkMark>) -> FFI_ArrowArray {
-    let fields: *mut CArray = (&raw mut array).cast();
-    // SAFETY: array is alive and in one layout with CArray.
-    let (children, count) = unsafe { ((*fields).children, (*fields).n_children) };
-    for index in 0..usize::try_from(count).unwrap_or(0) {
-        // SAFETY: Arrow exported the array just now, with that many children of its own.
-        let child: *mut FFI_ArrowArray = unsafe { *children.add(index) }.cast();
-        // SAFETY: as above; the source is left released.
-        let owned = unsafe { FFI_ArrowArray::from_raw(child) };
-        // SAFETY: what is overwritten is released.
-        unsafe { child.write(lend(owned, mark)) };
-    }
-    // SAFETY: read as the fields of a live array, whose owner moves into Lent below.
-    let mut outer = unsafe { fields.read() };
-    outer.release = Some(release_lent);
-    let lent = Box::new(Lent { _array: array, mark: Arc::clone(mark) });
-    outer.private_data = Box::into_raw(lent).cast();
-    let outer: *mut CArray = &raw mut outer;
-    // SAFETY: outer is a whole array that owns Lent; it is given up here.
-    unsafe { outer.cast::<FFI_ArrowArray>().read() }
-}
-
-unsafe extern "C" fn release_lent(array: *mut CArray) {
-    // SAFETY: consumers release an array that is there, once.
-    let Some(array) = (unsafe { array.as_mut() }) else { return };
-    array.release = None;
-    let lent: *mut Lent = array.private_data.cast();
-    array.private_data = ptr::null_mut();
-    // SAFETY: put there by lend, and released once.
-    let in_child = unsafe { lent.as_ref() }.is_none_or(|lent| lent.mark.is_in_child());
-    if !in_child {
-        // SAFETY: made by Box::into_raw in lend, and released once.
-        let lent = unsafe { Box::from_raw(lent) };
-        drop(catch_unwind(AssertUnwindSafe(|| drop(lent))));
     }
 }

@@ -7,8 +7,8 @@ use std::ptr;
 use std::sync::Arc;
 
 use bywash::{
-    Error, FsStore, LedgerOptions, MemoryBacked, MemoryLedger, MemoryParent, Result, SpillDirs,
-    SpillOptions, Store, TaskMemory, waiting_ledger,
+    Error, FsStore, LedgerOptions, MemoryBacked, MemoryLedger, MemoryParent, OutputDirs,
+    OutputOptions, Result, SpillDirs, SpillOptions, Store, TaskMemory, waiting_ledger,
 };
 
 use crate::call;
@@ -34,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) ledger: MemoryLedger,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) spill_dirs: Option<Arc<SpillDirs>>,
+    /// Open for the writers to come: opening one reads all of its names.
+    pub(crate) output_dirs: OutputDirs,
     pub(crate) settings: Settings,
 }
 
@@ -220,7 +222,9 @@ impl Context {
             ..waiting_ledger(settings.capacity, settings.patience)
         });
         let store: Arc<dyn Store> = Arc::new(FsStore::new());
-        let mut context = Self { ledger, store, spill_dirs: None, settings };
+        let options = OutputOptions { sync: settings.output_sync, ..OutputOptions::default() };
+        let output_dirs = OutputDirs::new(Arc::clone(&store), options);
+        let mut context = Self { ledger, store, spill_dirs: None, output_dirs, settings };
         if !context.settings.spill_dirs.is_empty() {
             let dirs = context.open_spill_dirs()?;
             for unused in dirs.unused() {

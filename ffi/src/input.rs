@@ -6,14 +6,14 @@ use std::ffi::{CStr, c_char};
 use std::panic::catch_unwind;
 use std::path::PathBuf;
 
-use arrow_array::array::StructArray;
-use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi_and_data_type};
-use arrow_array::{Array, RecordBatch, RecordBatchOptions};
-use arrow_schema::{DataType, Schema, SchemaRef};
-use bywash::{Error, Figure, Result};
+use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
+use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_schema::{Schema, SchemaRef};
+use bywash::{Error, Figure, Result, TaskMemory};
 
 use crate::c_data::is_released;
 
+mod columns;
 mod shape;
 
 /// Text in UTF-8.
@@ -92,10 +92,12 @@ impl Moved<FFI_ArrowArray> {
         Self(Some(array))
     }
 
-    /// The array as a batch of `schema`.
+    /// The array as a batch of `schema`, where it lies; what does not lie well is copied, charged to
+    /// `memory`.
     ///
     /// # Errors
-    /// `InvalidArgument` for NULL, a released array, and one that does not fit the schema.
+    /// `InvalidArgument` for NULL, a released array, and one that does not fit the schema; `MemoryLimit`
+    /// where a copy does not fit the budget.
     ///
     /// # Safety
     /// The array's buffers have the lengths that its types and lengths ask for.
@@ -103,6 +105,7 @@ impl Moved<FFI_ArrowArray> {
         self,
         schema: &SchemaRef,
         validate: bool,
+        memory: &TaskMemory,
     ) -> Result<RecordBatch> {
         let array = self.0.ok_or(Error::invalid("an array is NULL"))?;
         if array.is_released() {
@@ -113,18 +116,8 @@ impl Moved<FFI_ArrowArray> {
         if rows == 0 {
             return Ok(RecordBatch::new_empty(SchemaRef::clone(schema)));
         }
-        let data_type = DataType::Struct(schema.fields().clone());
         // SAFETY: the caller's promise; the shape was checked.
-        let data = unsafe { from_ffi_and_data_type(array, data_type) }.map_err(does_not_fit)?;
-        if validate {
-            data.validate_full().map_err(does_not_fit)?;
-        }
-        let columns = StructArray::from(data);
-        if columns.null_count() > 0 {
-            return Err(Error::invalid("a batch has rows that are null as a whole")
-                .with(Figure::Found, columns.null_count()));
-        }
-        let (_, columns, _) = columns.into_parts();
+        let columns = unsafe { columns::import(array, schema, validate, memory) }?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(SchemaRef::clone(schema), columns, &options)
             .map_err(does_not_fit)

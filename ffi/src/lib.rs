@@ -23,6 +23,7 @@ mod handle;
 mod host;
 mod input;
 mod json;
+mod lend;
 mod options;
 mod output;
 mod shuffle;

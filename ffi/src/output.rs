@@ -8,10 +8,13 @@ use std::ptr;
 use std::sync::Arc;
 
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
-use bywash::{Error, ErrorKind, Figure, MapId, MapOutput, OutputDir, PushedOutput, Result};
+use bywash::{
+    AttemptId, ChargeMode, Error, ErrorKind, Figure, MapId, MapOutput, OutputDir, PushedOutput,
+    Result,
+};
 
 use crate::call;
-use crate::context::{Task, bywash_task};
+use crate::context::{Task, bywash_context, bywash_task};
 use crate::error::bywash_error;
 use crate::handle::{self, Opaque};
 use crate::input;
@@ -42,6 +45,13 @@ pub(crate) enum Output {
 impl Output {
     pub(crate) fn of(self, task: &Task) -> OutputOf {
         OutputOf { output: self, task: task.clone() }
+    }
+
+    fn attempt(&self) -> AttemptId {
+        match self {
+            Self::Committed(output) => output.attempt(),
+            Self::Pushed(output) => output.attempt(),
+        }
     }
 
     fn partitions(&self) -> u32 {
@@ -98,6 +108,66 @@ pub unsafe extern "C" fn bywash_output_open(
             let dir = OutputDir::open_existing(store, &path).map_err(named)?;
             let output = MapOutput::open(&dir, MapId(map), &task.memory).map_err(named)?;
             out.set(handle::into_raw(Output::Committed(output).of(task), handle.mark()));
+            Ok(())
+        })
+    }
+}
+
+/// Removes the committed output of `map` in the directory `dir`, so that a new attempt can commit another:
+/// for damage that a reader found. With `attempt`, an output of another attempt stays: who reports a
+/// failure twice does not lose the output that was made since. NULL: whoever's it is. None there, or no
+/// such directory, is fine.
+///
+/// The output is there, whole, or gone, also where this fails. Outputs and streams that are open read on.
+/// Blocks on the disk.
+///
+/// Errors: those of the system; `UNAVAILABLE` while another removes it and does not get done.
+///
+/// # Safety
+/// `context` is a live handle; `dir` is NUL-terminated; `attempt` is NULL or points to a number;
+/// `error_out` is NULL or points to a place for a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bywash_output_remove(
+    context: *const bywash_context,
+    dir: *const c_char,
+    map: u64,
+    attempt: *const u64,
+    error_out: *mut *mut bywash_error,
+) -> i32 {
+    // SAFETY: the caller's promises.
+    unsafe {
+        call::on(context, error_out, |handle| {
+            let path = input::path(dir, "dir")?;
+            let attempt = attempt.as_ref().map(|attempt| AttemptId(*attempt));
+            let named = |error: Error| error.with(Figure::Map, map);
+            let store = Arc::clone(&handle.value().store);
+            match OutputDir::open_existing(store, &path) {
+                Ok(dir) => dir.remove_output(MapId(map), attempt).map(drop).map_err(named),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(named(error)),
+            }
+        })
+    }
+}
+
+/// The attempt whose output it is: where another one had committed before, `bywash_writer_finish` gives
+/// that one's.
+///
+/// # Safety
+/// `output` is a live handle; `attempt_out` points to a place for a number; `error_out` is NULL or points
+/// to a place for a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bywash_output_attempt(
+    output: *const bywash_output,
+    attempt_out: *mut u64,
+    error_out: *mut *mut bywash_error,
+) -> i32 {
+    // SAFETY: the caller's promises.
+    unsafe {
+        let out = call::output(attempt_out, 0);
+        call::on(output, error_out, |handle| {
+            let out = out.present()?;
+            out.set(handle.value().output.attempt().0);
             Ok(())
         })
     }
@@ -190,8 +260,11 @@ pub unsafe extern "C" fn bywash_output_read(
             let Output::Committed(output) = output else {
                 return Err(WAS_SENT);
             };
-            let reader = output.read(partition, &task.memory, task.context.settings.charge)?;
-            out.set(stream::export(reader, handle.mark()));
+            let charge = task.context.settings.charge;
+            let reader = output.read(partition, &task.memory, charge)?;
+            let is_charged = charge != ChargeMode::Detached;
+            let schemas = is_charged.then(|| task.memory.consumer("stream-schema"));
+            out.set(stream::export(reader, schemas, handle.mark()));
             Ok(())
         })
     }

@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
-use arrow_array::{Array, StructArray};
 use arrow_schema::SchemaRef;
-use bywash::{Error, ErrorKind, PartitionReader, Result};
+use bywash::{Consumer, Error, ErrorKind, PartitionReader, Result};
 use rustix::io::Errno;
 
-use crate::c_data::{CStream, lend};
+use crate::c_data::CStream;
 use crate::call::{self, contained};
 use crate::error::{bywash_error, c_string};
 use crate::fork::ForkMark;
+use crate::lend::{lend, lend_schema, lent_bytes, lent_schema_bytes};
 use crate::status::Source;
 
 pub(crate) mod pull;
@@ -38,15 +38,22 @@ struct Shared {
 struct Reading {
     mark: Arc<ForkMark>,
     schema: SchemaRef,
+    /// Who is charged for schemas handed out, if anybody is.
+    schemas: Option<Consumer>,
     reader: PartitionReader,
     /// Why it failed: from then on nothing can be believed, least of all its end.
     failed: Option<Error>,
     message: CString,
 }
 
-/// A reader as a stream for C.
-pub(crate) fn export(reader: PartitionReader, mark: &Arc<ForkMark>) -> FFI_ArrowArrayStream {
+/// A reader as a stream for C. `schemas` is charged for each schema that is asked for.
+pub(crate) fn export(
+    reader: PartitionReader,
+    schemas: Option<Consumer>,
+    mark: &Arc<ForkMark>,
+) -> FFI_ArrowArrayStream {
     let schema = SchemaRef::clone(reader.schema());
+    let reader = reader.with_shells(lent_bytes(schema.fields().len()));
     let mark = Arc::clone(mark);
     let shared = Shared {
         in_use: AtomicBool::new(false),
@@ -55,6 +62,7 @@ pub(crate) fn export(reader: PartitionReader, mark: &Arc<ForkMark>) -> FFI_Arrow
         reading: UnsafeCell::new(Reading {
             mark,
             schema,
+            schemas,
             reader,
             failed: None,
             message: CString::default(),
@@ -117,15 +125,20 @@ impl Reading {
         let Some(batch) = self.reader.next().transpose()? else {
             return Ok(FFI_ArrowArray::empty());
         };
-        let columns = StructArray::from(batch);
-        Ok(lend(FFI_ArrowArray::new(&columns.to_data()), &self.mark))
+        lend(batch, &self.mark)
     }
 
     fn schema(&self) -> Result<FFI_ArrowSchema> {
-        FFI_ArrowSchema::try_from(self.schema.as_ref()).map_err(|error| {
-            Error::new(ErrorKind::Unsupported, "a schema cannot be handed out")
-                .with_detail(error.to_string())
-        })
+        let charge = match &self.schemas {
+            Some(consumer) => {
+                let bytes = lent_schema_bytes(&self.schema);
+                let mut charge = consumer.reserve(bytes)?;
+                charge.set_live(bytes);
+                Some(charge)
+            }
+            None => None,
+        };
+        lend_schema(&self.schema, charge, &self.mark)
     }
 
     /// Does `work` unless it failed before; 0 or an errno.

@@ -5,13 +5,11 @@
 use std::ffi::c_char;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use arrow_array::ffi::FFI_ArrowArray;
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
-use bywash::{
-    AttemptId, Canceller, Error, ErrorKind, MapId, OutputDir, OutputOptions, Result, ShuffleWriter,
-};
+use bywash::{AttemptId, Canceller, Error, ErrorKind, MapId, Result, ShuffleWriter};
 
 use crate::call;
 use crate::context::{Task, bywash_task};
@@ -67,7 +65,10 @@ impl Writer {
     ) -> Result<()> {
         let engine = engine.as_mut().ok_or_else(|| self.gone())?;
         // SAFETY: the caller's promise.
-        let batch = unsafe { array.into_batch(self.shuffle.spec.schema(), self.shuffle.validate) }?;
+        let batch = unsafe {
+            let Shuffle { spec, validate } = &self.shuffle;
+            array.into_batch(spec.schema(), *validate, &self.task.memory)
+        }?;
         match (batch.num_rows(), ids) {
             (0, []) => Ok(()),
             (_, []) => engine.write(&batch),
@@ -92,7 +93,8 @@ impl Writer {
 
 /// Makes a writer of map `map`, attempt `attempt`, in `task`; its working set is reserved at once. The
 /// output goes to the directory `output_dir`, made if it is missing; NULL for a writer that finishes into
-/// a sink.
+/// a sink. The first writer of a context in a directory opens and sweeps it (blocks on the disk); the context
+/// keeps the last 8 open, each with a subdirectory `.bywash-*`, until it is freed.
 ///
 /// Errors: `MEMORY_LIMIT` if the task's share is below `bywash_shuffle_minimum_budget`;
 /// `INVALID_ARGUMENT` for a context without spill directories.
@@ -124,9 +126,7 @@ pub unsafe extern "C" fn bywash_writer_new(
                 ShuffleWriter::for_sink(&shuffle.spec, &task.memory, spill_dirs, map, attempt)?
             } else {
                 let path = input::path(output_dir, "output_dir")?;
-                let options =
-                    OutputOptions { sync: context.settings.output_sync, ..Default::default() };
-                let dir = OutputDir::open(Arc::clone(&context.store), &path, options)?;
+                let dir = context.output_dirs.get(&path)?;
                 ShuffleWriter::new(&shuffle.spec, &task.memory, spill_dirs, &dir, map, attempt)?
             };
             let canceller = writer.canceller();
@@ -146,7 +146,8 @@ pub unsafe extern "C" fn bywash_writer_new(
 
 /// Writes the rows of `array`, a struct of the shuffle's columns, consumed whatever comes of it. `ids` has
 /// a partition id for each row, or is (NULL, 0) for a shuffle that hashes. Rows are copied before this
-/// returns; it may spill, and so block on the disk and on the host's memory.
+/// returns; it may spill, and so block on the disk and on the host's memory. Of buffers that are not aligned to
+/// their type the rows are copied first, into memory that is charged to the task meanwhile.
 ///
 /// Errors: `INVALID_ARGUMENT` for an array that does not fit: nothing is taken and the writer goes on;
 /// after any other the writer is of no more use.

@@ -6,6 +6,7 @@
 mod map_output;
 mod names;
 mod output_dir;
+mod output_dirs;
 mod quota;
 mod reader;
 mod run;
@@ -22,6 +23,7 @@ pub use map_output::{
 };
 pub use names::{Token, index_name};
 pub use output_dir::{OutputDir, OutputFile, OutputOptions, SyncPolicy};
+pub use output_dirs::OutputDirs;
 pub use reader::PartitionReader;
 pub use run::{PAGE_BYTES, PAGE_ENTRIES, page_offset};
 pub use spec::{PARTITIONS_MAX, Partitioning, ShuffleSpec, max_tasks, minimum_budget};

@@ -9,6 +9,7 @@
 
 mod file;
 mod publish;
+mod withdraw;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::sweep::{IndexNames, SweepMode, sweep_outputs};
 use publish::PublishWay;
 
 pub use file::OutputFile;
+pub(crate) use withdraw::{Rounds, Withdrawn};
 
 /// When map outputs are synced to their disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,8 +44,8 @@ pub enum SyncPolicy {
 /// How an output directory is used.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OutputOptions {
-    /// When files are synced. Default: never; then a power cut may leave a torn index, which is
-    /// never replaced: the directory must be deleted.
+    /// When files are synced. Default: never; then a power cut may leave a torn index, which the
+    /// next attempt of its map replaces.
     pub sync: SyncPolicy,
     /// The most bytes written through this object and kept. Default: no limit.
     pub quota: Option<u64>,
@@ -101,6 +103,18 @@ impl OutputDir {
         Ok(Arc::new(Self { store, dir, writing: Some(writing) }))
     }
 
+    /// Whether it is still what `path` leads to, with its session in it: not removed, nor another
+    /// directory of that name. Always false for one opened for reading.
+    pub(crate) fn is_in_place(&self, path: &Path) -> Result<bool> {
+        let Some(writing) = &self.writing else {
+            return Ok(false);
+        };
+        match found(self.store.open_dir(path))? {
+            Some(dir) => writing.session.is_in(&dir),
+            None => Ok(false),
+        }
+    }
+
     /// Opens a directory to read from: nothing in it is changed. Set-up: allocates.
     ///
     /// # Errors
@@ -139,6 +153,15 @@ impl OutputDir {
     /// Removes a file; `NotFound` when there is none. Quota comes back only with an [`OutputFile`].
     pub fn remove(&self, name: &Name) -> Result<()> {
         self.store.remove(&self.dir, name)
+    }
+
+    /// Gives back the quota of a file that is gone, if it was made through this object.
+    pub(crate) fn give_back(&self, data: &Name, bytes: u64) {
+        if let Some(writing) = &self.writing
+            && DataName::parse(data).is_some_and(|name| name.token == writing.session.token())
+        {
+            writing.quota.release(bytes);
+        }
     }
 
     /// Waits until the names in the directory are on its disk, where the policy asks for that.

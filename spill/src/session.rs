@@ -24,7 +24,7 @@ pub(crate) struct Session {
     name: Name,
     token: Token,
     /// Closed, and so unlocked, only after the directory is gone.
-    _lock: StoreFile,
+    lock: StoreFile,
 }
 
 impl Session {
@@ -39,7 +39,7 @@ impl Session {
             match Self::lock_new(&**store, parent, &name) {
                 Ok(Some((dir, lock))) => {
                     let (store, parent) = (Arc::clone(store), Arc::clone(parent));
-                    return Ok(Self { store, parent, dir, name, token, _lock: lock });
+                    return Ok(Self { store, parent, dir, name, token, lock });
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -64,6 +64,14 @@ impl Session {
     /// The directory the session is in.
     pub(crate) fn parent(&self) -> &StoreDir {
         &self.parent
+    }
+
+    /// Whether `parent` is the directory it is in, and it was not removed there.
+    pub(crate) fn is_in(&self, parent: &StoreDir) -> Result<bool> {
+        match found(self.store.open_subdir(parent, &self.name))? {
+            Some(dir) => self.store.is_linked(&self.lock, &dir, &LOCK),
+            None => Ok(false),
+        }
     }
 
     /// What makes names of this session unique.

@@ -47,7 +47,15 @@ const TABLE: &[(&str, &[&str])] = &[
     ("bywash", &["bywash-core", "bywash-node", "bywash-spill"]),
     (
         "bywash-ffi",
-        &["arrow-array", "arrow-data", "arrow-schema", "bywash", "rustix", "serde_json"],
+        &[
+            "arrow-array",
+            "arrow-buffer",
+            "arrow-data",
+            "arrow-schema",
+            "bywash",
+            "rustix",
+            "serde_json",
+        ],
     ),
     (
         "bywash-cli",

@@ -1,5 +1,5 @@
 //! The whole write path on storage that fails, is full or is cut off at any of its operations; two
-//! attempts at once; sweeps beside live writers.
+//! attempts at once; sweeps beside live writers; damaged outputs replaced and removed.
 //!
 //! A CI run tries every operation of the small workloads, and some of each kind where merges of
 //! runs make many alike; `deep store-faults` tries each of them.
@@ -10,8 +10,9 @@ use std::process::Command;
 
 use bywash_tests::child;
 use bywash_tests::seed::run_seed;
+use bywash_tests::storage::damaged::{Damage, Mode};
 use bywash_tests::storage::{
-    self, Points, Variant, Workload, beside, failing, killed, quotas, racing,
+    self, Points, Variant, Workload, beside, damaged, failing, killed, quotas, racing,
 };
 
 #[test]
@@ -113,6 +114,73 @@ fn two_attempts_one_killed_at_every_operation() {
             report("racing, one killed", &workload, variant, &covered);
         }
     }
+}
+
+#[test]
+fn a_damaged_output_is_replaced_whatever_fails() {
+    let workload = Workload::tiny();
+    for (damage, variant) in damage() {
+        let covered = damaged::healing(&workload, variant, damage, Points::Every);
+        report(&format!("replacing, {damage:?}"), &workload, variant, &covered);
+    }
+}
+
+#[test]
+fn an_output_is_removed_whatever_fails() {
+    let workload = Workload::tiny();
+    for (damage, variant) in damage().chain([(Damage::DataBit, Variant::PLAIN)]) {
+        let covered = damaged::removing(&workload, variant, damage, Points::Every);
+        report(&format!("removing, {damage:?}"), &workload, variant, &covered);
+    }
+}
+
+#[test]
+fn killed_while_a_damaged_output_is_replaced_or_removed() {
+    let workload = Workload::tiny();
+    for (mode, damage, variant) in [
+        (Mode::Heal, Damage::IndexBit, Variant::PLAIN),
+        (Mode::Heal, Damage::DataGone, Variant::ONE_DIR[4]),
+        (Mode::Heal, Damage::SchemaBit, Variant::ONE_DIR[2]),
+        (Mode::Remove, Damage::IndexBit, Variant::PLAIN),
+        (Mode::Remove, Damage::IndexHeader, Variant::PLAIN),
+    ] {
+        let covered = damaged::killed(&workload, variant, damage, Points::Every, mode, &command);
+        report(&format!("killed, {mode:?}, {damage:?}"), &workload, variant, &covered);
+    }
+}
+
+#[test]
+fn two_attempts_replace_a_damaged_output_one_paused_at_every_operation() {
+    let workload = Workload::tiny();
+    for (damage, variant) in damage() {
+        let covered = damaged::racing(&workload, variant, damage, Points::Every);
+        report(&format!("replacing, racing, {damage:?}"), &workload, variant, &covered);
+        if damage == Damage::SchemaBit {
+            // Nothing is damaged but the schema: the output that stands may be removed meanwhile.
+            continue;
+        }
+        let covered = damaged::racing_removal(&workload, variant, damage, Points::Every);
+        report(&format!("removing, racing, {damage:?}"), &workload, variant, &covered);
+    }
+}
+
+#[test]
+fn an_attempt_written_again_in_one_directory() {
+    for (damage, variant) in damage() {
+        damaged::same_attempt_again(&Workload::tiny(), variant, damage);
+    }
+}
+
+#[test]
+fn the_quota_of_a_removed_output_comes_back() {
+    for variant in Variant::ONE_DIR {
+        damaged::quota_comes_back(&Workload::tiny(), variant);
+    }
+}
+
+/// Each kind of damage, in the ways of storing by turns.
+fn damage() -> impl Iterator<Item = (Damage, Variant)> {
+    Damage::FOUND.into_iter().zip(Variant::ONE_DIR.into_iter().cycle())
 }
 
 /// Not a test of its own: what the others run in a second process.

@@ -92,18 +92,49 @@ fn after_a_panic_in_a_call_nothing_is_committed() {
     written.end();
 }
 
+/// The panic is the writer's, not of the thread that asked: that one is told what came back.
 #[test]
 fn after_a_panic_in_another_threads_spill_nothing_is_committed() {
     let (written, writer) = Written::new(Workload::roomy(), Variant::PLAIN);
     written.store.arm(1, Fault::Panic, Repeat::Once);
     let ledger = written.attempt.ledger().clone();
-    let panicked = std::thread::spawn(move || ledger.reclaim(u64::MAX)).join();
-    assert!(panicked.is_err(), "the second operation is a write");
+    let held = ledger.granted();
+    let freed = std::thread::spawn(move || ledger.reclaim(u64::MAX)).join().unwrap();
+    assert!(written.store.fired().is_some(), "the second operation is a write");
+    assert_eq!((freed, written.attempt.ledger().live()), (held, 0), "all of it came back");
     written.store.disarm();
-    written.attempt.ledger().reclaim(u64::MAX);
-    let finished = writer.finish().map(drop);
-    assert_eq!(finished.unwrap_err().kind(), ErrorKind::Poisoned);
+    assert_eq!(written.attempt.ledger().reclaim(u64::MAX), 0);
+    let error = writer.finish().map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Internal);
+    assert!(error.to_string().contains("a store panics"), "{error}");
     written.end();
+}
+
+/// Whoever needs memory goes on when the one who is to give it panics, at any operation of its spill.
+#[test]
+fn a_panic_in_anothers_spill_is_not_the_requesters() {
+    let mut at = 0;
+    loop {
+        let (written, mut writer) = Written::new(Workload::roomy(), Variant::ONE_DIR[1]);
+        let other = written.attempt.task().consumer("other");
+        let all = written.attempt.ledger().capacity();
+        let wanted = all - written.attempt.ledger().granted() + reclaimable(&written);
+        written.store.arm(at, Fault::Panic, Repeat::Once);
+        let reserved = other.reserve(wanted).unwrap();
+        let panicked = written.store.fired().is_some();
+        written.store.disarm();
+        assert_eq!(reserved.granted(), wanted);
+        drop((reserved, other));
+        if !panicked {
+            assert!(at > 2, "{at} operations");
+            break;
+        }
+        assert_eq!(writer.spill().unwrap_err().kind(), ErrorKind::Internal);
+        assert_eq!(writer.spill().unwrap_err().kind(), ErrorKind::Poisoned);
+        drop(writer);
+        written.end();
+        at += 1;
+    }
 }
 
 /// A panic at any operation of a whole attempt, with the writer dropped while unwinding.

@@ -39,6 +39,8 @@ pub struct BlockDecoder {
     layout: Arc<Layout>,
     consumer: Consumer,
     mode: ChargeMode,
+    /// What the caller allocates around each batch.
+    shells: u64,
     decompressor: Decompressor,
     scratch: Option<Block>,
     /// The buffers of the batch being decoded.
@@ -79,7 +81,16 @@ impl BlockDecoder {
     /// charged as `mode` says.
     pub fn new(layout: Arc<Layout>, consumer: Consumer, mode: ChargeMode) -> Self {
         let decompressor = Decompressor::new(consumer.clone());
-        Self { layout, consumer, mode, decompressor, scratch: None, plan: Vec::new(), chain: None }
+        let (scratch, plan, chain) = (None, Vec::new(), None);
+        Self { layout, consumer, mode, shells: 0, decompressor, scratch, plan, chain }
+    }
+
+    /// Charges `bytes` more with each batch: what its caller will allocate around it, and free before
+    /// the last of its buffers. A batch without a buffer is not charged.
+    #[must_use]
+    pub fn with_shells(mut self, bytes: u64) -> Self {
+        self.shells = bytes;
+        self
     }
 
     /// Decodes the block with this header and this body.
@@ -279,7 +290,7 @@ impl BlockDecoder {
     }
 
     fn allocate(&self, bytes: usize, row_bytes: Option<u64>) -> Result<Block> {
-        let shells = shell_bytes(&self.layout, self.plan.len());
+        let shells = shell_bytes(&self.layout, self.plan.len()).saturating_add(self.shells);
         Block::try_new_to_keep(&self.consumer, bytes, shells).map_err(|error| {
             if error.kind() != ErrorKind::MemoryLimit {
                 return error;

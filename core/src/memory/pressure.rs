@@ -24,8 +24,9 @@ use crate::{Error, Result};
 /// Its consumer says with [`Consumer::set_reclaimable`] how much that would be.
 pub trait Spillable: Send + Sync {
     /// Gives back at least `bytes` if it can, by I/O on the calling thread; called from any thread,
-    /// at any time. Never waits for the thread that is using the memory. [`Consumer::take_wanted`]
-    /// says who asks.
+    /// at any time. Never waits for the thread that is using the memory, and does not panic: a panic
+    /// would be one of whoever asked, whose own work is not to blame. [`Consumer::take_wanted`] says who
+    /// asks.
     fn reclaim(&self, bytes: u64) -> Reclaimed;
 }
 

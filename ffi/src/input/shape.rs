@@ -1,5 +1,4 @@
-//! Arrow's importer takes lengths, children and numbers of buffers on trust, and asserts or reads
-//! elsewhere where they are wrong: they are looked at first.
+//! Lengths, children and numbers of buffers are looked at before anything is read on their word.
 //!
 //! What cannot be seen from the struct, the lengths of buffers, is the caller's promise.
 
@@ -62,10 +61,6 @@ fn check_column(column: &CArray, data_type: &DataType, rows: i64) -> Result<()> 
     if wanted > 1 && end > 0 && buffers[1].is_null() {
         return Err(Error::invalid("a column with rows has no buffer of values or offsets"));
     }
-    // Arrow's importer reads offsets where they lie.
-    if end > 0 && offsets_width(data_type).is_some_and(|width| buffers[1].addr() % width != 0) {
-        return Err(Error::invalid("a column's offsets are not aligned to their width"));
-    }
     match data_type {
         DataType::Utf8 | DataType::Binary if end > 0 => {
             // SAFETY: a buffer of offsets, not NULL, has one more than there are rows.
@@ -117,15 +112,6 @@ unsafe fn first_and_last<T>(offsets: *const std::ffi::c_void, column: &CArray) -
     // SAFETY: the caller's promise; C hosts need not align.
     let at = |index| unsafe { offsets.add(index).read_unaligned() };
     (at(first), at(first + rows))
-}
-
-/// Bytes of an offset of a type, if it has offsets.
-const fn offsets_width(data_type: &DataType) -> Option<usize> {
-    match data_type {
-        DataType::Utf8 | DataType::Binary => Some(size_of::<i32>()),
-        DataType::LargeUtf8 | DataType::LargeBinary => Some(size_of::<i64>()),
-        _ => None,
-    }
 }
 
 /// Buffers of a type in the C data interface; nothing for types that no shuffle takes.

@@ -71,6 +71,7 @@ void test_wrong_ids(void);
 void test_wrong_streams(void);
 void test_wrong_reads(void);
 void test_corruption(void);
+void test_heal(void);
 void test_states(void);
 void test_freed_in_any_order(void);
 void test_unfinished_leaves_nothing(void);

@@ -112,6 +112,7 @@ static const struct {
     {"wrong_streams", test_wrong_streams},
     {"wrong_reads", test_wrong_reads},
     {"corruption", test_corruption},
+    {"heal", test_heal},
     {"states", test_states},
     {"freed_in_any_order", test_freed_in_any_order},
     {"unfinished_leaves_nothing", test_unfinished_leaves_nothing},

@@ -211,6 +211,11 @@ fn session(calls: &mut Vec<&'static str>, lent: &AtomicI64) -> Result<(), String
     );
     let output = h.outputs[2];
     call!(
+        "attempt",
+        bywash_output_attempt(output, &raw mut number, e),
+        Some(bywash_output_partitions(output, &raw mut count, null_mut()))
+    );
+    call!(
         "partitions",
         bywash_output_partitions(output, &raw mut count, e),
         Some(bywash_output_partitions(output, &raw mut count, null_mut()))
@@ -229,6 +234,11 @@ fn session(calls: &mut Vec<&'static str>, lent: &AtomicI64) -> Result<(), String
     let mut reason = null_mut();
     call!("stream_error", bywash_stream_error(&raw const h.stream, &raw mut reason, e), None);
     assert!(reason.is_null());
+    call!(
+        "output_remove",
+        bywash_output_remove(context, path.as_ptr(), 0, null(), e),
+        Some(explain(&mut json))
+    );
     Ok(())
 }
 

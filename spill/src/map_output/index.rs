@@ -23,6 +23,8 @@ pub const INDEX_MAGIC: u32 = u32::from_le_bytes(*b"BWIX");
 pub const INDEX_VERSION: u32 = 1;
 /// Bytes of the header.
 pub const INDEX_HEADER_BYTES: usize = 128;
+/// Bytes of the checksum at the end.
+const CRC_BYTES: usize = 4;
 
 /// Offsets of the header's fields.
 pub mod index_offset {
@@ -77,10 +79,35 @@ impl IndexHeader {
         Ok(header)
     }
 
+    /// Compares the file with its checksum, without a place for the arrays. Needs no memory.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is damaged or ends early; those of the system.
+    pub(crate) fn check_file(&self, out: &Arc<OutputDir>, file: &StoreFile) -> Result<()> {
+        let end = self.file_bytes() - CRC_BYTES as u64;
+        let mut position = INDEX_HEADER_BYTES as u64;
+        let mut crc = crc32c::crc32c(&self.encode());
+        let mut buffer = [0; 4 << 10];
+        while position < end {
+            let len =
+                usize::try_from(end - position).map_or(buffer.len(), |left| left.min(buffer.len()));
+            let part = buffer.get_mut(..len).unwrap_or_default();
+            read_exact_at(out.store(), file, part, position)?;
+            position += len as u64;
+            crc = crc32c::crc32c_append(crc, part);
+        }
+        check_crc(out, file, position, crc)
+    }
+
+    /// Bytes of the output's own files: the index and its data.
+    pub(crate) fn committed_bytes(&self) -> u64 {
+        self.file_bytes().saturating_add(self.data_bytes)
+    }
+
     /// Bytes of the index file.
     fn file_bytes(&self) -> u64 {
         let partitions = u64::from(self.partitions);
-        INDEX_HEADER_BYTES as u64 + (partitions + 1) * 8 + partitions * 12 + 4
+        INDEX_HEADER_BYTES as u64 + (partitions + 1) * 8 + partitions * 12 + CRC_BYTES as u64
     }
 
     fn encode(&self) -> [u8; INDEX_HEADER_BYTES] {
@@ -174,17 +201,23 @@ pub(crate) fn read_index(
         position += part.len() as u64;
         crc = crc32c::crc32c_append(crc, part);
     }
-    let mut stored = [0; 4];
-    read_exact_at(store, file, &mut stored, position)?;
-    if u32::from_le_bytes(stored) != crc {
-        return Err(Error::corrupt("an index does not match its checksum").at(file.place()));
-    }
+    check_crc(out, file, position, crc)?;
     // A checksum is not trust: another process wrote this.
     let rising = offsets.windows(2).all(|pair| pair[0] <= pair[1]);
     let ends = offsets.first() == Some(&0) && offsets.last() == Some(&header.data_bytes);
     let rows = rows.iter().try_fold(0u64, |sum, &rows| sum.checked_add(rows));
     if !rising || !ends || rows != Some(header.rows) {
         return Err(Error::corrupt("an index contradicts itself").at(file.place()));
+    }
+    Ok(())
+}
+
+/// Compares the checksum at `position` with that of what comes before it.
+fn check_crc(out: &Arc<OutputDir>, file: &StoreFile, position: u64, crc: u32) -> Result<()> {
+    let mut stored = [0; CRC_BYTES];
+    read_exact_at(out.store(), file, &mut stored, position)?;
+    if u32::from_le_bytes(stored) != crc {
+        return Err(Error::corrupt("an index does not match its checksum").at(file.place()));
     }
     Ok(())
 }

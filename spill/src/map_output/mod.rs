@@ -1,10 +1,11 @@
 //! A committed map output: an index, a data file and the schema they share.
 //!
 //! `<map>.index` is the only commit point: it appears whole, under a name that was free, after the
-//! data file and the schema file it needs (docs/FORMAT.md). Opening believes nothing: lengths are
+//! data file and the schema file it needs, and goes before them (docs/FORMAT.md). Opening believes nothing: lengths are
 //! checked before memory is asked for, checksums before entries are used.
 
 mod index;
+mod remove;
 mod schema_file;
 
 use std::fmt;
@@ -24,6 +25,7 @@ use crate::writer::PartitionArrays;
 
 pub use index::{INDEX_HEADER_BYTES, INDEX_MAGIC, INDEX_VERSION, index_offset};
 pub(crate) use index::{IndexHeader, data_file_named_by, read_index, write_index};
+pub(crate) use remove::{Standing, standing_output};
 pub use schema_file::{
     SCHEMA_BYTES_MAX, SCHEMA_HEADER_BYTES, SCHEMA_MAGIC, SCHEMA_VERSION, schema_offset,
 };

@@ -12,8 +12,8 @@ use bywash_core::memory::{Block, Consumer};
 use bywash_core::{Error, ErrorKind, Figure, Result};
 
 use super::open_part;
-use crate::output_dir::OutputDir;
-use crate::store::{Name, Publish, read_exact_at};
+use crate::output_dir::{OutputDir, Rounds, Withdrawn};
+use crate::store::{Name, Publish, StoreFile, read_exact_at};
 use schema_offset as at;
 
 /// The first four bytes, "BWSC" in a file.
@@ -38,12 +38,13 @@ pub mod schema_offset {
     const _: () = assert!(CRC + 4 == super::SCHEMA_HEADER_BYTES);
 }
 
-/// Publishes a schema's encoding unless it is there. Needs no memory.
+/// Publishes a schema's encoding unless it is there; a damaged one is replaced. Needs no memory.
+///
+/// # Errors
+/// Those of the system; `Corrupt` for a damaged one on a filesystem without locks, where replacing is
+/// not safe.
 pub(crate) fn publish_schema(out: &Arc<OutputDir>, fingerprint: u64, encoded: &[u8]) -> Result<()> {
     let name = schema_name(fingerprint)?;
-    if out.exists(&name)? {
-        return Ok(());
-    }
     let len = u32::try_from(encoded.len()).ok().filter(|len| u64::from(*len) <= SCHEMA_BYTES_MAX);
     let len = len.ok_or_else(|| TOO_LONG.with(Figure::Length, encoded.len()))?;
     let mut header = [0; SCHEMA_HEADER_BYTES];
@@ -51,12 +52,62 @@ pub(crate) fn publish_schema(out: &Arc<OutputDir>, fingerprint: u64, encoded: &[
     header[at::VERSION..at::LENGTH].copy_from_slice(&SCHEMA_VERSION.to_le_bytes());
     header[at::LENGTH..at::CRC].copy_from_slice(&len.to_le_bytes());
     header[at::CRC..].copy_from_slice(&crc32c::crc32c(encoded).to_le_bytes());
-    let mut file = out.create()?;
-    file.write_all_at(&header, 0)?;
-    file.write_all_at(encoded, SCHEMA_HEADER_BYTES as u64)?;
-    match file.commit(&name)? {
-        Publish::Done | Publish::AlreadyExists => Ok(()),
+    let mut rounds = Rounds::default();
+    loop {
+        if let Some(file) = out.open_to_withdraw(&name)? {
+            if is_published(out, &file, &header, encoded)? {
+                return Ok(());
+            }
+            match out.withdraw(&name, &file)? {
+                Withdrawn::Done | Withdrawn::Gone => {}
+                Withdrawn::Busy => rounds.wait()?,
+                Withdrawn::WithoutLock => return Err(DAMAGED.at(file.place())),
+            }
+        }
+        let mut file = out.create()?;
+        file.write_all_at(&header, 0)?;
+        file.write_all_at(encoded, SCHEMA_HEADER_BYTES as u64)?;
+        match file.commit(&name)? {
+            Publish::Done => return Ok(()),
+            // Looked at, too, before it is relied upon.
+            Publish::AlreadyExists => rounds.next()?,
+        }
     }
+}
+
+/// Whether a file is what [`publish_schema`] writes, or another version's.
+fn is_published(
+    out: &OutputDir,
+    file: &StoreFile,
+    header: &[u8; SCHEMA_HEADER_BYTES],
+    encoded: &[u8],
+) -> Result<bool> {
+    let store = out.store();
+    let mut found = [0; SCHEMA_HEADER_BYTES];
+    let whole = (SCHEMA_HEADER_BYTES + encoded.len()) as u64;
+    let len = store.len(file)?;
+    if len < SCHEMA_HEADER_BYTES as u64 {
+        return Ok(false);
+    }
+    read_exact_at(store, file, &mut found, 0)?;
+    let version = found[at::VERSION..at::LENGTH].try_into().map_or(0, u32::from_le_bytes);
+    if found[..at::VERSION] == header[..at::VERSION] && version > SCHEMA_VERSION {
+        return Ok(true);
+    }
+    if found != *header || len != whole {
+        return Ok(false);
+    }
+    let mut position = SCHEMA_HEADER_BYTES as u64;
+    let mut buffer = [0; 1 << 10];
+    for expected in encoded.chunks(buffer.len()) {
+        let part = buffer.get_mut(..expected.len()).unwrap_or_default();
+        read_exact_at(store, file, part, position)?;
+        if part != expected {
+            return Ok(false);
+        }
+        position += expected.len() as u64;
+    }
+    Ok(true)
 }
 
 /// Reads the schema of a fingerprint, taken apart.
@@ -70,7 +121,7 @@ pub(crate) fn read_schema(
     let mut header = [0; SCHEMA_HEADER_BYTES];
     read_exact_at(out.store(), &file, &mut header, 0)?;
     let word = |field: usize| header[field..field + 4].try_into().map_or(0, u32::from_le_bytes);
-    let damaged = || Error::corrupt("a schema file is damaged").at(file.place());
+    let damaged = || DAMAGED.at(file.place());
     if word(at::MAGIC) != SCHEMA_MAGIC {
         return Err(damaged());
     }
@@ -105,4 +156,5 @@ fn schema_name(fingerprint: u64) -> Result<Name> {
     Name::format(format_args!("schema-{fingerprint:016x}"))
 }
 
+const DAMAGED: Error = Error::corrupt("a schema file is damaged");
 const TOO_LONG: Error = Error::invalid("a schema's encoding is above 16 MiB; drop metadata");

@@ -43,6 +43,15 @@ impl PartitionReader {
         Ok(Self { output, partition, segment, decoder, rows: 0, ended: false })
     }
 
+    /// Charges `bytes` more with each batch: what the caller will allocate around it, such as structs of
+    /// another interface, and free before the last of its buffers. A batch without a buffer (of columns
+    /// of nulls alone) is not charged.
+    #[must_use]
+    pub fn with_shells(mut self, bytes: u64) -> Self {
+        self.decoder = self.decoder.with_shells(bytes);
+        self
+    }
+
     /// The schema of the batches.
     pub fn schema(&self) -> &SchemaRef {
         self.output.parts().layout.schema()

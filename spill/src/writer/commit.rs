@@ -7,11 +7,13 @@ use bywash_core::{Error, ErrorKind, Result};
 use super::engine::Engine;
 use super::progress::{Counters, Phase};
 use crate::map_output::{
-    DataFile, IndexHeader, MapOutput, open_data, publish_schema, read_index, write_index,
+    DataFile, IndexHeader, MapOutput, Standing, open_data, publish_schema, read_index,
+    standing_output, write_index,
 };
 use crate::names::index_name;
-use crate::output_dir::{OutputDir, OutputFile};
-use crate::store::Publish;
+use crate::output_dir::{OutputDir, OutputFile, Rounds};
+use crate::session::found;
+use crate::store::{Publish, StoreFile};
 
 impl Engine {
     /// Writes the data file, publishes it, and commits the index that names it.
@@ -43,40 +45,61 @@ impl Engine {
         Ok(output)
     }
 
-    /// Publishes the data, then the index that names it: the one commit point.
+    /// Publishes the data, then the index that names it: the one commit point. An index that is there
+    /// already stands, unless it is proven damaged: then it is removed and this one takes its place.
     fn commit(
         mut self,
         out: &Arc<OutputDir>,
         mut data: OutputFile,
         header: IndexHeader,
     ) -> Result<MapOutput> {
-        if data.publish(&header.data_name)? == Publish::AlreadyExists {
-            return Err(ATTEMPT_RUNS_TWICE);
+        let mut rounds = Rounds::default();
+        // Whose output stands in the end may be another's: it needs the schema as well.
+        publish_schema(out, header.fingerprint, self.spec.encoded_schema())?;
+        while data.publish(&header.data_name)? == Publish::AlreadyExists {
+            // Committed by this very attempt before, or still being written by it.
+            match standing_output(out, self.map, None, &mut rounds)? {
+                Standing::Whole(file, winner, its_data) => {
+                    return self.into_winner(out, &file, winner, its_data);
+                }
+                // A damaged index may not have said which data was its own.
+                Standing::Removed => drop(found(out.remove(&header.data_name))?),
+                Standing::Absent if out.exists(&header.data_name)? => {
+                    return Err(ATTEMPT_RUNS_TWICE);
+                }
+                Standing::Absent => {}
+            }
         }
         // Opened before the commit, so that nothing but its sync can fail after it.
         let reading = open_data(out, &header)?;
-        publish_schema(out, header.fingerprint, self.spec.encoded_schema())?;
         // The names the index needs are on the disk before its own.
         out.sync()?;
         let mut index = out.create()?;
         let mut sink = self.set.write.begin(&mut index);
         write_index(&header, &self.set.partitions, &mut sink)?;
-        match index.commit(&index_name(self.map)?) {
-            Ok(Publish::Done) => {
-                data.keep();
-                // The output is there and whole, even if this fails.
-                out.sync()?;
-                Ok(self.into_output(reading, header))
-            }
-            Ok(Publish::AlreadyExists) => {
-                drop(data);
-                self.into_winner(out)
-            }
-            Err(error) => {
-                if index.in_doubt() {
+        let name = index_name(self.map)?;
+        loop {
+            match index.commit(&name) {
+                Ok(Publish::Done) => {
                     data.keep();
+                    // The output is there and whole, even if this fails.
+                    out.sync()?;
+                    return Ok(self.into_output(reading, header));
                 }
-                Err(error)
+                Ok(Publish::AlreadyExists) => {
+                    let ours = Some(&header.data_name);
+                    let standing = standing_output(out, self.map, ours, &mut rounds)?;
+                    if let Standing::Whole(file, winner, its_data) = standing {
+                        drop(data);
+                        return self.into_winner(out, &file, winner, its_data);
+                    }
+                }
+                Err(error) => {
+                    if index.in_doubt() {
+                        data.keep();
+                    }
+                    return Err(error);
+                }
             }
         }
     }
@@ -87,16 +110,19 @@ impl Engine {
     }
 
     /// Another attempt of this map has committed: its output stands.
-    fn into_winner(mut self, out: &Arc<OutputDir>) -> Result<MapOutput> {
-        let file = out.open_read(&index_name(self.map)?)?;
-        let header = IndexHeader::read(out, &file, self.map)?;
+    fn into_winner(
+        mut self,
+        out: &Arc<OutputDir>,
+        file: &StoreFile,
+        header: IndexHeader,
+        data: DataFile,
+    ) -> Result<MapOutput> {
         let same = header.partitions == self.spec.partitions()
             && header.fingerprint == self.spec.fingerprint();
         if !same {
             return Err(OTHER_SHUFFLE.at(file.place()));
         }
-        read_index(out, &file, &header, &mut self.set.partitions)?;
-        let data = open_data(out, &header)?;
+        read_index(out, file, &header, &mut self.set.partitions)?;
         Ok(self.into_output(data, header))
     }
 }

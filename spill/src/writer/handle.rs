@@ -1,5 +1,6 @@
 //! The caller's handle on a writer, and the ledger's.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
@@ -122,7 +123,8 @@ impl ShuffleWriter {
     /// # Errors
     /// `InvalidArgument` for another schema: nothing is taken and the writer goes on. After
     /// `Cancelled`, a spill error, offsets that point outside their data or a panic it answers
-    /// `Poisoned`.
+    /// `Poisoned`. A spill that another thread, or another writer's need of memory, asked for and
+    /// that failed or panicked is reported here first.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.write_rows(batch, None)
     }
@@ -261,17 +263,23 @@ impl Shared {
 
     /// Gives up all that the writer holds.
     fn fail(&self, state: &mut State, failed: State) {
-        *state = failed;
         self.consumer.set_reclaimable(0);
+        *state = failed;
     }
 }
 
 impl Spillable for Shared {
-    /// Spills all that is sorted: a writer has no part of it.
+    /// Spills all that is sorted: a writer has no part of it. Never panics.
     fn reclaim(&self, _bytes: u64) -> Reclaimed {
         let mut state = match self.state.try_lock() {
             Ok(state) => state,
-            Err(TryLockError::Poisoned(poisoned)) => self.panicked(poisoned),
+            Err(TryLockError::Poisoned(poisoned)) => {
+                // As below; the caller that panicked poisoned it.
+                match contained(|| self.panicked(poisoned)) {
+                    Ok(state) => state,
+                    Err(_) => return Reclaimed::Freed(0),
+                }
+            }
             Err(TryLockError::WouldBlock) => return Reclaimed::Busy,
         };
         let State::Open(engine) = &mut *state else {
@@ -282,12 +290,28 @@ impl Spillable for Shared {
             return Reclaimed::Freed(0);
         }
         let held = self.consumer.granted();
-        if let Err(error) = engine.spill(SpillCause::Reclaim) {
-            self.fail(&mut state, State::FailedReclaim(error));
+        // A panic is this writer's and not of whoever asked: its next operation reports it.
+        let spilled = contained(|| engine.spill(SpillCause::Reclaim)).and_then(|spilled| spilled);
+        if let Err(error) = spilled {
+            // What a panic left may panic again when it is dropped.
+            drop(contained(|| self.fail(&mut state, State::FailedReclaim(error))));
         }
         Reclaimed::Freed(held.saturating_sub(self.consumer.granted()))
     }
 }
+
+/// What `work` returns, or its panic as an error.
+fn contained<T>(work: impl FnOnce() -> T) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        // A payload may panic when it is dropped.
+        drop(catch_unwind(AssertUnwindSafe(|| drop(payload))));
+        text.map_or(SPILL_PANICKED, |text| SPILL_PANICKED.with_detail(text))
+    })
+}
+
+const SPILL_PANICKED: Error = Error::internal("a spill of this writer panicked");
 
 impl State {
     fn into_error(self) -> Error {

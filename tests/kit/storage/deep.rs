@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use super::damaged::{self, Damage, Mode};
 use super::{Points, Variant, Workload, beside, failing, killed, quotas, racing};
 
 /// Runs it all, telling `report` what was covered. `command` makes a command that hands its argument
@@ -34,6 +35,18 @@ pub fn everything(command: &dyn Fn(&str) -> Command, report: &dyn Fn(String)) {
             say("sweep beside", one, &covered);
             let covered = racing::one_paused(&workload, one, every);
             say("racing, one paused", one, &covered);
+            for damage in Damage::FOUND {
+                let covered = damaged::healing(&workload, one, damage, every);
+                say(&format!("replacing, {damage:?}"), one, &covered);
+                let covered = damaged::removing(&workload, one, damage, every);
+                say(&format!("removing, {damage:?}"), one, &covered);
+                let covered = damaged::racing(&workload, one, damage, every);
+                say(&format!("replacing, racing, {damage:?}"), one, &covered);
+                for mode in [Mode::Heal, Mode::Remove] {
+                    let covered = damaged::killed(&workload, one, damage, every, mode, command);
+                    say(&format!("killed, {mode:?}, {damage:?}"), one, &covered);
+                }
+            }
             for late in [false, true] {
                 let covered = racing::one_failing(&workload, one, every, late);
                 say("racing, one failing", one, &covered);

@@ -5,6 +5,7 @@
 //! some of each kind ([`Points`]). A check fails by panicking with the operation and its number.
 
 pub mod beside;
+pub mod damaged;
 mod deep;
 pub mod failing;
 mod ground;
@@ -23,6 +24,10 @@ pub use workload::{Attempt, Workload};
 pub fn child(argument: &str) {
     if argument == beside::MODE {
         beside::child();
+    } else if let Some(argument) = argument.strip_prefix(damaged::HEAL) {
+        damaged::child(damaged::Mode::Heal, argument);
+    } else if let Some(argument) = argument.strip_prefix(damaged::REMOVE) {
+        damaged::child(damaged::Mode::Remove, argument);
     } else {
         killed::child(argument);
     }

@@ -8,4 +8,5 @@ mod output;
 mod places;
 mod processes;
 mod quotas;
+mod reuse;
 mod spill;
