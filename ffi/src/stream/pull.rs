@@ -10,7 +10,7 @@ use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use arrow_schema::{Schema, SchemaRef};
 use bywash::{Error, ErrorKind, Result};
 
-use crate::c_data::{CStream, is_released};
+use crate::c_data::{CSchema, CStream};
 use crate::input::read_schema;
 
 /// A stream moved in, released when dropped.
@@ -29,8 +29,11 @@ impl Pulled {
     /// `stream` is NULL or a valid `ArrowArrayStream`.
     pub(crate) unsafe fn take(stream: *mut FFI_ArrowArrayStream) -> Result<Self> {
         let stream = stream.cast::<CStream>();
-        // SAFETY: the caller's promise; the two types have one layout.
-        let source = unsafe { stream.as_mut() }.ok_or(Error::invalid("a stream is NULL"))?;
+        if stream.is_null() || !stream.is_aligned() {
+            return Err(Error::invalid("a stream is NULL or not aligned"));
+        }
+        // SAFETY: checked; the caller's promise; the two types have one layout.
+        let source = unsafe { &mut *stream };
         let stream = mem::replace(source, CStream::empty());
         if stream.release.is_none() {
             return Err(Error::invalid("a stream was released before it was handed in"));
@@ -48,7 +51,7 @@ impl Pulled {
         // SAFETY: a live stream and a place for its schema.
         let code = unsafe { get_schema(&raw mut self.stream, &raw mut schema) };
         self.check(code)?;
-        if is_released(&schema) {
+        if CSchema::of(&schema).is_released() {
             return Err(Error::invalid("a stream gave no schema"));
         }
         let schema = read_schema(&schema)?;

@@ -452,7 +452,7 @@ void test_wrong_streams(void) {
   INVALID("gave no schema", bywash_writer_push_stream(writer, &stream, &error));
   make_stream(&stream, 0, 10, 1, -1);
   stream.get_schema = schema_without_format;
-  INVALID("a part is missing", bywash_writer_push_stream(writer, &stream, &error));
+  INVALID("has no format", bywash_writer_push_stream(writer, &stream, &error));
   make_stream(&stream, 0, 10, 5, 3);
   FAILS(BYWASH_IO, BYWASH_ACTION_RETRY_TASK, "the producer's disk is gone",
         bywash_writer_push_stream(writer, &stream, &error));

@@ -70,6 +70,8 @@ void test_wrong_arrays(void);
 void test_wrong_ids(void);
 void test_wrong_streams(void);
 void test_wrong_reads(void);
+void test_hostile_schemas(void);
+void test_hostile_arrays(void);
 void test_corruption(void);
 void test_heal(void);
 void test_states(void);

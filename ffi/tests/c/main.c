@@ -111,6 +111,8 @@ static const struct {
     {"wrong_ids", test_wrong_ids},
     {"wrong_streams", test_wrong_streams},
     {"wrong_reads", test_wrong_reads},
+    {"hostile_schemas", test_hostile_schemas},
+    {"hostile_arrays", test_hostile_arrays},
     {"corruption", test_corruption},
     {"heal", test_heal},
     {"states", test_states},
