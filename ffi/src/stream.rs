@@ -46,6 +46,12 @@ struct Reading {
     message: CString,
 }
 
+/// Consumers move a stream between threads.
+const _: () = {
+    const fn moves<T: Send>() {}
+    moves::<Reading>();
+};
+
 /// A reader as a stream for C. `schemas` is charged for each schema that is asked for.
 pub(crate) fn export(
     reader: PartitionReader,
@@ -142,13 +148,18 @@ impl Reading {
     }
 
     /// Does `work` unless it failed before; 0 or an errno.
-    fn answer<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>, out: *mut T) -> c_int {
+    fn answer<T>(
+        &mut self,
+        place: &'static str,
+        work: impl FnOnce(&mut Self) -> Result<T>,
+        out: *mut T,
+    ) -> c_int {
         if self.mark.is_in_child() {
             return self.say(&IN_CHILD);
         }
         let outcome = match self.failed.take() {
             Some(failed) => Err(failed),
-            None => contained(|| work(self)).and_then(|outcome| outcome),
+            None => contained(place, || work(self)).and_then(|outcome| outcome),
         };
         match outcome {
             Ok(value) => {
@@ -165,7 +176,9 @@ impl Reading {
     }
 
     fn say(&mut self, error: &Error) -> c_int {
-        self.message = c_string(&error.to_string());
+        // Making the text may panic too: then there is only the number.
+        let text = contained("the text of a stream", || c_string(&error.to_string()));
+        self.message = text.unwrap_or_default();
         errno(error.kind()).raw_os_error()
     }
 }
@@ -176,7 +189,7 @@ unsafe extern "C" fn get_schema(stream: *mut CStream, out: *mut FFI_ArrowSchema)
         Some(entered) if !out.is_null() => {
             // SAFETY: checked not to be NULL; what it points to holds nothing yet.
             unsafe { out.write(FFI_ArrowSchema::empty()) };
-            entered.reading().answer(|reading| reading.schema(), out)
+            entered.reading().answer("get_schema of a stream", |reading| reading.schema(), out)
         }
         _ => Errno::INVAL.raw_os_error(),
     }
@@ -188,7 +201,7 @@ unsafe extern "C" fn get_next(stream: *mut CStream, out: *mut FFI_ArrowArray) ->
         Some(entered) if !out.is_null() => {
             // SAFETY: checked not to be NULL; what it points to holds nothing yet.
             unsafe { out.write(FFI_ArrowArray::empty()) };
-            entered.reading().answer(Reading::next, out)
+            entered.reading().answer("get_next of a stream", Reading::next, out)
         }
         _ => Errno::INVAL.raw_os_error(),
     }
@@ -196,7 +209,9 @@ unsafe extern "C" fn get_next(stream: *mut CStream, out: *mut FFI_ArrowArray) ->
 
 unsafe extern "C" fn get_last_error(stream: *mut CStream) -> *const c_char {
     // SAFETY: the interface says that the stream is a live one of ours.
-    unsafe { enter(stream) }.map_or(ptr::null(), |entered| entered.reading().message.as_ptr())
+    let Some(entered) = (unsafe { enter(stream) }) else { return ptr::null() };
+    let text = || entered.reading().message.as_ptr();
+    contained("get_last_error of a stream", text).unwrap_or(ptr::null())
 }
 
 unsafe extern "C" fn release(stream: *mut CStream) {
@@ -245,7 +260,7 @@ impl Drop for Entered {
         if shared.released.load(Ordering::Acquire) {
             // SAFETY: made by Box::into_raw in export; released, so nobody enters any more.
             let owned = unsafe { Box::from_raw(self.shared.cast_mut()) };
-            drop(contained(move || drop(owned)));
+            drop(contained("release of a stream", move || drop(owned)));
         }
     }
 }

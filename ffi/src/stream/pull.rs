@@ -11,6 +11,7 @@ use arrow_schema::{Schema, SchemaRef};
 use bywash::{Error, ErrorKind, Result};
 
 use crate::c_data::{CSchema, CStream};
+use crate::call::injected;
 use crate::input::read_schema;
 
 /// A stream moved in, released when dropped.
@@ -46,6 +47,7 @@ impl Pulled {
     /// # Errors
     /// `InvalidArgument` naming both, when types differ; what the stream fails with.
     pub(crate) fn check_schema(&mut self, expected: &SchemaRef) -> Result<()> {
+        injected::panic_if_asked("get_schema of a stream handed in");
         let get_schema = self.stream.get_schema.ok_or(LACKS_CALLBACKS)?;
         let mut schema = FFI_ArrowSchema::empty();
         // SAFETY: a live stream and a place for its schema.
@@ -70,6 +72,7 @@ impl Pulled {
     /// # Errors
     /// `Io` with the stream's message.
     pub(crate) fn next(&mut self) -> Result<Option<FFI_ArrowArray>> {
+        injected::panic_if_asked("get_next of a stream handed in");
         let get_next = self.stream.get_next.ok_or(LACKS_CALLBACKS)?;
         let mut array = FFI_ArrowArray::empty();
         // SAFETY: a live stream and a place for an array.
