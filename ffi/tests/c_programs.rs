@@ -35,9 +35,37 @@ fn c_tests_pass_under_valgrind() {
         .args(["--quiet", "--error-exitcode=9", "--leak-check=full", "--num-callers=30"])
         .args(["--show-leak-kinds=definite,indirect", "--errors-for-leak-kinds=definite,indirect"])
         .args(["--child-silent-after-fork=yes", "--fair-sched=yes"])
-        .envs([("BYWASH_ROUNDS", "6"), ("BYWASH_LENDER_SECONDS", "1"), ("BYWASH_FORKS", "1")]);
+        .envs([("BYWASH_ROUNDS", "6"), ("BYWASH_LENDER_SECONDS", "1"), ("BYWASH_FORKS", "1")])
+        .env("BYWASH_LENDER_BATCHES", "40");
     valgrind.arg(&program.path);
     run_tests(valgrind);
+}
+
+/// A host that lends in parts and takes back at random, in a program whose malloc and mmap count what
+/// the library really allocates: at every callback and at random instants it is within what was lent,
+/// but for 1 % and 1 MiB.
+#[test]
+fn the_shared_library_allocates_within_what_a_c_host_lent() {
+    run_counted(Program::counted(&shared_library(), "c_tests_counted_shared"));
+}
+
+/// As above.
+#[test]
+fn the_static_library_allocates_within_what_a_c_host_lent() {
+    run_counted(Program::counted(&libraries().join("libbywash_ffi.a"), "c_tests_counted_static"));
+}
+
+fn run_counted(program: Option<Program>) {
+    let Some(program) = program else {
+        say(
+            "SKIPPED: a library allocates within what a C host lent: only glibc's malloc is counted",
+        );
+        return;
+    };
+    let mut command = Command::new(program.path);
+    let scratch = scratch();
+    let tests = ["lender", "host_refuses", "host_pays_for_batches"];
+    run(copies(&mut command).arg(scratch.path()).args(tests));
 }
 
 /// Nothing of Rust's, Zstandard's or LZ4's leaks out: a host may have its own.
@@ -84,30 +112,56 @@ impl Program {
         link(&path, &libraries().join("libbywash_ffi.a"));
         Self { path }
     }
+
+    /// With a malloc that counts, but not what the tests' own sources take; nothing without glibc.
+    fn counted(library: &Path, name: &str) -> Option<Self> {
+        if cfg!(not(all(target_os = "linux", target_env = "gnu"))) {
+            return None;
+        }
+        let (path, counter) = (out().join(name), out().join(format!("{name}.o")));
+        run(compiler().arg("-c").arg(tests().join("counter/counter.c")).arg("-o").arg(&counter));
+        let renamed =
+            ["-DCOUNTED", "-Dmalloc=own_malloc", "-Dcalloc=own_calloc", "-Dfree=own_free"];
+        link_with(&path, library, compiler().args(renamed).arg(counter));
+        Some(Self { path })
+    }
 }
 
-/// Compiles all sources, warnings denied, and links them with `library`.
+/// Compiles all sources and links them with `library`.
 fn link(program: &Path, library: &Path) {
+    link_with(program, library, &mut compiler());
+}
+
+fn link_with(program: &Path, library: &Path, cc: &mut Command) {
     assert!(library.is_file(), "{} is not there: cargo builds it", library.display());
-    let mut cc = Command::new("cc");
-    cc.args(["-std=c11", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O1", "-g"])
-        .arg("-I")
-        .arg(manifest().join("include"))
-        .arg("-o")
-        .arg(program);
-    let mut sources: Vec<_> = fs::read_dir(manifest().join("tests/c")).unwrap().collect();
+    let mut sources: Vec<_> = fs::read_dir(tests()).unwrap().collect();
     sources.sort_by_key(|entry| entry.as_ref().unwrap().file_name());
     let sources = sources.into_iter().map(|entry| entry.unwrap().path());
     cc.args(sources.filter(|path| path.extension().is_some_and(|extension| extension == "c")));
     // What `rustc --print native-static-libs` names.
     cc.arg(library).args(["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc"]);
-    run(&mut cc);
+    run(cc.arg("-o").arg(program));
+}
+
+/// Warnings denied.
+fn compiler() -> Command {
+    let mut cc = Command::new("cc");
+    cc.args(["-std=c11", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O1", "-g"])
+        .arg("-I")
+        .arg(manifest().join("include"))
+        .arg("-I")
+        .arg(tests());
+    cc
 }
 
 /// Runs all C tests in an empty directory.
 fn run_tests(mut command: Command) {
-    let scratch = tempfile::Builder::new().prefix("c-tests-").tempdir_in(out()).unwrap();
+    let scratch = scratch();
     run(copies(&mut command).arg(scratch.path()));
+}
+
+fn scratch() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("c-tests-").tempdir_in(out()).unwrap()
 }
 
 /// Names two copies of the shared library; the dynamic loader takes one file for one library.
@@ -147,6 +201,10 @@ fn libraries() -> PathBuf {
 
 fn out() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
+}
+
+fn tests() -> PathBuf {
+    manifest().join("tests/c")
 }
 
 fn manifest() -> &'static Path {
