@@ -71,19 +71,14 @@ fn run_counted(program: Option<Program>) {
 /// Nothing of Rust's, Zstandard's or LZ4's leaks out: a host may have its own.
 #[test]
 fn shared_library_exports_what_symbols_txt_lists_and_no_more() {
-    let output = Command::new("nm").args(["-D", "--defined-only"]).arg(shared_library()).output();
-    let output = output.unwrap_or_else(|error| panic!("nm does not run: {error}"));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let exported: BTreeSet<&str> =
-        text.lines().filter_map(|line| line.split_whitespace().last()).collect();
+    let exported = symbols("--defined-only");
     let path = manifest().join("symbols.txt");
     if std::env::var_os("BYWASH_BLESS").is_some() {
-        let lines: Vec<_> = exported.iter().copied().collect();
+        let lines: Vec<_> = exported.iter().map(String::as_str).collect();
         fs::write(&path, lines.join("\n") + "\n").unwrap();
     }
     let listed = fs::read_to_string(&path).unwrap_or_default();
-    let listed: BTreeSet<&str> = listed.lines().collect();
+    let listed: BTreeSet<String> = listed.lines().map(str::to_owned).collect();
     assert!(!exported.contains("bywash_inject_panic"), "built for panic injection: {REBUILD}");
     assert_eq!(exported, listed, "BYWASH_BLESS=1 rewrites symbols.txt");
     assert!(exported.iter().all(|symbol| symbol.starts_with("bywash_")), "{exported:?}");
@@ -91,6 +86,54 @@ fn shared_library_exports_what_symbols_txt_lists_and_no_more() {
     for symbol in exported {
         assert!(header.contains(&format!("{symbol}(")), "{symbol} is not in bywash.h");
     }
+}
+
+/// No thread, no process, no handler of signals or forks is the library's: it does not even import what
+/// makes them. What runs is in tests/c/threads.c, which uses every function.
+#[test]
+fn library_starts_no_thread_and_installs_no_handler() {
+    let imported = symbols("--undefined-only");
+    let makers = [
+        "pthread_create",
+        "thrd_create",
+        "clone",
+        "clone3",
+        "fork",
+        "vfork",
+        "posix_spawn",
+        "posix_spawnp",
+        "system",
+        "pthread_atfork",
+        "__register_atfork",
+        "sigaction",
+        "signal",
+        "pthread_sigmask",
+        "timer_create",
+        "setitimer",
+        "atexit",
+        "setenv",
+        "putenv",
+        "unsetenv",
+        "setlocale",
+    ];
+    assert!(imported.contains("malloc"), "no list of imports: {imported:?}");
+    for maker in makers {
+        assert!(!imported.contains(maker), "the library imports {maker}");
+    }
+    let uses = fs::read_to_string(tests().join("threads.c")).unwrap();
+    for symbol in fs::read_to_string(manifest().join("symbols.txt")).unwrap().lines() {
+        assert!(uses.contains(&format!("{symbol}(")), "tests/c/threads.c does not use {symbol}");
+    }
+}
+
+/// Dynamic symbols of the shared library, without their versions.
+fn symbols(which: &str) -> BTreeSet<String> {
+    let output = Command::new("nm").args(["-D", which]).arg(shared_library()).output();
+    let output = output.unwrap_or_else(|error| panic!("nm does not run: {error}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let names = text.lines().filter_map(|line| line.split_whitespace().last());
+    names.map(|name| name.split('@').next().unwrap_or(name).to_owned()).collect()
 }
 
 const REBUILD: &str = "touch ffi/src/lib.rs, and use another CARGO_TARGET_DIR for that feature";

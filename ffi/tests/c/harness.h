@@ -57,6 +57,7 @@ bywash_context *make_context(const char *dir, const char *key, const char *value
 bywash_shuffle *make_shuffle(uint32_t partitions, bool hash, const char *validate);
 bywash_task *make_task(bywash_context *context, bywash_shuffle *shuffle);
 
+void test_no_threads(void);
 void test_round_trip_ids(void);
 void test_round_trip_hash_stream(void);
 void test_round_trip_slices(void);

@@ -98,6 +98,7 @@ static const struct {
   const char *name;
   void (*run)(void);
 } TESTS[] = {
+    {"no_threads", test_no_threads},
     {"round_trip_ids", test_round_trip_ids},
     {"round_trip_hash_stream", test_round_trip_hash_stream},
     {"round_trip_slices", test_round_trip_slices},
