@@ -22,7 +22,7 @@ fn c_tests_pass_with_the_static_library() {
 }
 
 /// Memory errors, and what is lost at the end. Valgrind shows the program a processor without
-/// AVX-512: those kernels are tested natively.
+/// AVX-512: should there ever be kernels with it, the runs above are the ones that test them.
 #[test]
 fn c_tests_pass_under_valgrind() {
     if Command::new("valgrind").arg("--version").output().is_err() {
