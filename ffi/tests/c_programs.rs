@@ -181,9 +181,24 @@ fn link_with(program: &Path, library: &Path, cc: &mut Command) {
     sources.sort_by_key(|entry| entry.as_ref().unwrap().file_name());
     let sources = sources.into_iter().map(|entry| entry.unwrap().path());
     cc.args(sources.filter(|path| path.extension().is_some_and(|extension| extension == "c")));
+    cc.arg(library).arg(format!("-Wl,-rpath,{}", out().display()));
+    if library == shared_library() {
+        name_as_asked_for();
+    }
     // What `rustc --print native-static-libs` names.
-    cc.arg(library).args(["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc"]);
+    cc.args(["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc"]);
     run(cc.arg("-o").arg(program));
+}
+
+/// Programs ask for the shared library by its SONAME, as they do where it is installed.
+fn name_as_asked_for() {
+    static ONCE: OnceLock<()> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        let name =
+            out().join(format!("libbywash_ffi.so.{}", bywash_ffi::BYWASH_ABI_VERSION / 1000));
+        drop(fs::remove_file(&name));
+        std::os::unix::fs::symlink(shared_library(), name).unwrap();
+    });
 }
 
 /// Warnings denied.
