@@ -122,6 +122,7 @@ void test_no_threads(void) {
   ALONE_AFTER(bywash_writer_finish(writer, &output, &error));
   ALONE_AFTER(bywash_output_open(task, out, 1, &opened, &error));
   ALONE_AFTER(bywash_output_partitions(opened, &count, &error));
+  ALONE_AFTER(bywash_output_attempt(opened, &number, &error));
   for (uint32_t partition = 0; partition < count; partition++) {
     bywash_partition known = {.struct_size = sizeof known};
     bywash_error *reason;
@@ -132,6 +133,7 @@ void test_no_threads(void) {
     ALONE();
   }
   bywash_output_free(opened);
+  ALONE_AFTER(bywash_output_remove(context, out, 1, NULL, &error));
   bywash_output_free(output);
   bywash_output_free(sent);
   bywash_writer_free(sending);
