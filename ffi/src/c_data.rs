@@ -14,13 +14,13 @@ use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct CSchema {
-    format: *const c_char,
-    name: *const c_char,
-    metadata: *const c_char,
+    pub(crate) format: *const c_char,
+    pub(crate) name: *const c_char,
+    pub(crate) metadata: *const c_char,
     flags: i64,
-    n_children: i64,
+    pub(crate) n_children: i64,
     children: *mut *mut Self,
-    dictionary: *mut Self,
+    pub(crate) dictionary: *mut Self,
     pub(crate) release: Option<unsafe extern "C" fn(*mut Self)>,
     pub(crate) private_data: *mut c_void,
 }
@@ -56,12 +56,27 @@ const _: () = assert!(size_of::<CSchema>() == size_of::<FFI_ArrowSchema>());
 const _: () = assert!(size_of::<CArray>() == size_of::<FFI_ArrowArray>());
 const _: () = assert!(size_of::<CStream>() == size_of::<FFI_ArrowArrayStream>());
 
-/// Whether a schema was released, or never filled.
-pub(crate) fn is_released(schema: &FFI_ArrowSchema) -> bool {
-    let schema: *const FFI_ArrowSchema = schema;
-    // SAFETY: both types are the one struct that the C data interface lays out.
-    let schema = unsafe { &*schema.cast::<CSchema>() };
-    schema.release.is_none()
+impl CSchema {
+    /// The same schema with its fields to see.
+    pub(crate) const fn of(schema: &FFI_ArrowSchema) -> &Self {
+        let schema: *const FFI_ArrowSchema = schema;
+        // SAFETY: both types are the one struct that the C data interface lays out.
+        unsafe { &*schema.cast::<Self>() }
+    }
+
+    /// Whether it was released, or never filled.
+    pub(crate) const fn is_released(&self) -> bool {
+        self.release.is_none()
+    }
+
+    /// `count` children; nothing if one of them cannot be there.
+    ///
+    /// # Safety
+    /// `children` is NULL or points to `count` addresses, each NULL or a schema's.
+    pub(crate) unsafe fn children(&self, count: usize) -> Option<impl Iterator<Item = &Self>> {
+        // SAFETY: the caller's promise.
+        unsafe { pointed_to(self.children.cast_const(), count) }
+    }
 }
 
 impl CArray {
@@ -93,14 +108,27 @@ impl CArray {
         if usize::try_from(self.n_children) != Ok(wanted) {
             return None;
         }
-        // SAFETY: the interface says that n_children addresses are there.
-        let children = unsafe { addresses(self.children.cast_const(), wanted) }?;
-        if children.iter().any(|child| child.is_null() || !child.is_aligned()) {
-            return None;
-        }
-        // SAFETY: checked; what they point to lives as long as their parent.
-        Some(children.iter().map(|child| unsafe { &**child }))
+        // SAFETY: the interface says that n_children addresses are there, and what they point to.
+        unsafe { pointed_to(self.children.cast_const(), wanted) }
     }
+}
+
+/// What `len` addresses point to; nothing if there can be nothing at one of them.
+///
+/// # Safety
+/// `first` is NULL or points to `len` addresses, each NULL or that of a `T`; all live as long as the
+/// result is used.
+unsafe fn pointed_to<'a, T: 'a>(
+    first: *const *mut T,
+    len: usize,
+) -> Option<impl Iterator<Item = &'a T>> {
+    // SAFETY: the caller's promise.
+    let all = unsafe { addresses(first, len) }?;
+    if all.iter().any(|address| address.is_null() || !address.is_aligned()) {
+        return None;
+    }
+    // SAFETY: checked; the caller's promise.
+    Some(all.iter().map(|address| unsafe { &**address }))
 }
 
 /// `len` addresses of type `P`; nothing if there can be none at `first`.

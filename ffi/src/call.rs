@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "pointers come from C")]
 
-use std::any::Any;
+use std::any::{Any, type_name_of_val};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
@@ -36,9 +36,10 @@ pub(crate) unsafe fn on_reading<O: Opaque>(
     error_out: *mut *mut bywash_error,
     body: impl FnOnce(&Handle<O::Value>) -> Result<()>,
 ) -> i32 {
+    let place = type_name_of_val(&body);
     // SAFETY: the caller's promise.
     let outcome = unsafe { handle::get(handle) }.and_then(|handle| {
-        contained(|| body(handle)).unwrap_or_else(|panicked| {
+        contained(place, || body(handle)).unwrap_or_else(|panicked| {
             handle.poison();
             Err(panicked)
         })
@@ -56,21 +57,37 @@ pub(crate) unsafe fn free_standing(
     body: impl FnOnce() -> Result<()>,
 ) -> i32 {
     // What a panic left half done was never handed out.
-    let outcome = contained(body).unwrap_or_else(Err);
+    let outcome = contained(type_name_of_val(&body), body).unwrap_or_else(Err);
     // SAFETY: the caller's promise.
     unsafe { answer(outcome, Source::Own, error_out) }
 }
 
-/// What `body` returns, or its panic as an error.
+/// What `body` returns; after a panic, `otherwise`. For entries that look at what is theirs alone, or
+/// free it.
+pub(crate) fn plain<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
+    contained(type_name_of_val(&body), body).unwrap_or(otherwise)
+}
+
+/// What `body` returns, or its panic as an error. Tests know the place by its name.
 ///
 /// # Errors
 /// `Internal` with what the panic said.
-pub(crate) fn contained<T>(body: impl FnOnce() -> T) -> Result<T> {
+pub(crate) fn contained<T>(place: &'static str, body: impl FnOnce() -> T) -> Result<T> {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        injected::panic_if_asked();
+        injected::panic_if_asked(place);
         body()
     }));
     outcome.map_err(panic_error)
+}
+
+/// Calls the host where nothing may fail: where something is dropped, perhaps while a panic unwinds. A
+/// panic of ours around the callback ends here; the host was told, so nothing is half done.
+pub(crate) fn tell(place: &'static str, callback: impl FnOnce()) {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        callback();
+        injected::panic_if_asked(place);
+    }));
+    drop(outcome.map_err(panic_error));
 }
 
 /// # Safety
@@ -85,7 +102,7 @@ unsafe fn answer(outcome: Result<()>, source: Source, error_out: *mut *mut bywas
     // Making the text may panic too: then there is only the code.
     // SAFETY: the caller's promise.
     let store = || unsafe { bywash_error::store(error, source, error_out) };
-    drop(catch_unwind(AssertUnwindSafe(store)));
+    drop(contained("the text of an error", store));
     code
 }
 
@@ -154,13 +171,13 @@ pub(crate) mod injected {
     static COUNTDOWN: AtomicI64 = AtomicI64::new(-1);
 
     #[cfg(feature = "panic-injection")]
-    pub(crate) fn panic_if_asked() {
+    pub(crate) fn panic_if_asked(place: &'static str) {
         let passed = COUNTDOWN.fetch_sub(1, Ordering::SeqCst);
-        assert!(passed != 0, "a panic was injected");
+        assert!(passed != 0, "a panic was injected at {place}");
     }
 
     #[cfg(not(feature = "panic-injection"))]
-    pub(crate) const fn panic_if_asked() {}
+    pub(crate) const fn panic_if_asked(_place: &'static str) {}
 
     /// Makes the place after `places` more panic; negative for none.
     #[cfg(feature = "panic-injection")]

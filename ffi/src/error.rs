@@ -6,6 +6,7 @@ use std::ffi::{CStr, CString, c_char};
 
 use bywash::{Error, Figure};
 
+use crate::call;
 use crate::status::{
     BYWASH_INVALID_ARGUMENT, BYWASH_NOT_FOUND, BYWASH_OK, Source, action_of, code_of,
 };
@@ -18,6 +19,12 @@ pub struct bywash_error {
     action: i32,
     message: CString,
 }
+
+/// Any thread may look at an error and free it.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<bywash_error>();
+};
 
 impl bywash_error {
     /// Puts `error` where the caller wants it, if anywhere.
@@ -42,7 +49,7 @@ impl bywash_error {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bywash_error_code(error: *const bywash_error) -> i32 {
     // SAFETY: the caller's promise.
-    unsafe { error.as_ref() }.map_or(0, |error| code_of(&error.error))
+    call::plain(0, || unsafe { error.as_ref() }.map_or(0, |error| code_of(&error.error)))
 }
 
 /// What to do about it, one of `BYWASH_ACTION_*`; 0 for NULL.
@@ -52,7 +59,7 @@ pub unsafe extern "C" fn bywash_error_code(error: *const bywash_error) -> i32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bywash_error_action(error: *const bywash_error) -> i32 {
     // SAFETY: the caller's promise.
-    unsafe { error.as_ref() }.map_or(0, |error| error.action)
+    call::plain(0, || unsafe { error.as_ref() }.map_or(0, |error| error.action))
 }
 
 /// What happened, in UTF-8, NUL-terminated; valid until the error is freed. Empty for NULL.
@@ -61,8 +68,9 @@ pub unsafe extern "C" fn bywash_error_action(error: *const bywash_error) -> i32 
 /// As `bywash_error_code`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bywash_error_message(error: *const bywash_error) -> *const c_char {
+    let none = c"".as_ptr();
     // SAFETY: the caller's promise.
-    unsafe { error.as_ref() }.map_or(c"".as_ptr(), |error| error.message.as_ptr())
+    call::plain(none, || unsafe { error.as_ref() }.map_or(none, |error| error.message.as_ptr()))
 }
 
 /// A figure of the error by name: `map`, `partition`, `row`, `column`, `requested`, `available`, `budget`,
@@ -83,21 +91,23 @@ pub unsafe extern "C" fn bywash_error_figure(
     }
     // SAFETY: checked not to be NULL; the caller's promise.
     unsafe { value_out.write(0) };
-    // SAFETY: the caller's promise.
-    let Some(error) = (unsafe { error.as_ref() }) else {
-        return BYWASH_INVALID_ARGUMENT;
-    };
-    // SAFETY: checked not to be NULL; the caller's promise.
-    let name = unsafe { CStr::from_ptr(name) }.to_bytes();
-    let figure = FIGURES.into_iter().find(|figure| figure.name().as_bytes() == name);
-    match figure.and_then(|figure| error.error.figure(figure)) {
-        Some(value) => {
-            // SAFETY: as above.
-            unsafe { value_out.write(value) };
-            BYWASH_OK
+    call::plain(BYWASH_NOT_FOUND, || {
+        // SAFETY: the caller's promise.
+        let Some(error) = (unsafe { error.as_ref() }) else {
+            return BYWASH_INVALID_ARGUMENT;
+        };
+        // SAFETY: checked not to be NULL; the caller's promise.
+        let name = unsafe { CStr::from_ptr(name) }.to_bytes();
+        let figure = FIGURES.into_iter().find(|figure| figure.name().as_bytes() == name);
+        match figure.and_then(|figure| error.error.figure(figure)) {
+            Some(value) => {
+                // SAFETY: as above.
+                unsafe { value_out.write(value) };
+                BYWASH_OK
+            }
+            None => BYWASH_NOT_FOUND,
         }
-        None => BYWASH_NOT_FOUND,
-    }
+    })
 }
 
 /// Frees an error; NULL is fine.
@@ -108,7 +118,8 @@ pub unsafe extern "C" fn bywash_error_figure(
 pub unsafe extern "C" fn bywash_error_free(error: *mut bywash_error) {
     if !error.is_null() {
         // SAFETY: made by Box::into_raw in store, and given up by the caller.
-        drop(unsafe { Box::from_raw(error) });
+        let owned = unsafe { Box::from_raw(error) };
+        call::plain((), move || drop(owned));
     }
 }
 
@@ -120,7 +131,8 @@ pub unsafe extern "C" fn bywash_error_free(error: *mut bywash_error) {
 pub unsafe extern "C" fn bywash_string_free(string: *mut c_char) {
     if !string.is_null() {
         // SAFETY: made by CString::into_raw in give_string, and given up by the caller.
-        drop(unsafe { CString::from_raw(string) });
+        let owned = unsafe { CString::from_raw(string) };
+        call::plain((), move || drop(owned));
     }
 }
 

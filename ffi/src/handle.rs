@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "C hands back the pointers it was given")]
 
+use std::any::type_name;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,9 +20,9 @@ pub(crate) struct Handle<T> {
     value: T,
 }
 
-/// A type as C sees it, and what is really behind its pointers.
+/// A type as C sees it, and what is really behind its pointers: any thread may use and free it.
 pub(crate) trait Opaque {
-    type Value;
+    type Value: Send + Sync;
 }
 
 /// A pointer for C, to be given back to [`free`].
@@ -61,7 +62,7 @@ pub(crate) unsafe fn free<O: Opaque>(handle: *mut O) {
     if !in_child {
         // SAFETY: made by Box::into_raw in into_raw, and given up by C.
         let owned = unsafe { Box::from_raw(handle) };
-        drop(contained(move || drop(owned)));
+        drop(contained(type_name::<O>(), move || drop(owned)));
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bywash::{Error, ErrorKind, Figure, MemoryParent, Result};
 
-use crate::call::injected;
+use crate::call::{injected, tell};
 use crate::error::c_string;
 use crate::fork::ForkMark;
 use crate::status::kind_of;
@@ -103,9 +103,11 @@ impl Host {
 
     pub(crate) fn log(&self, level: i32, message: &str) {
         if let Some(log) = self.table.log {
-            let message = c_string(message);
-            // SAFETY: the host's callback with its context and a string that lives through the call.
-            unsafe { log(self.table.context, level, message.as_ptr()) }
+            tell("log", || {
+                let message = c_string(message);
+                // SAFETY: the host's callback with its context and a string that lives through the call.
+                unsafe { log(self.table.context, level, message.as_ptr()) }
+            });
         }
     }
 }
@@ -115,7 +117,7 @@ impl Drop for Host {
         let owned = *self.owned.get_mut() && !self.mark.is_in_child();
         if let Some(destroy) = self.table.destroy.filter(|_| owned) {
             // SAFETY: the host's callback with its context, for the last time.
-            unsafe { destroy(self.table.context) }
+            tell("destroy", || unsafe { destroy(self.table.context) });
         }
     }
 }
@@ -137,7 +139,7 @@ impl HostMemory {
 
 impl MemoryParent for HostMemory {
     fn acquire(&self, bytes: u64) -> Result<u64> {
-        injected::panic_if_asked();
+        injected::panic_if_asked("acquire");
         let asked = bytes.min(i64::MAX.unsigned_abs());
         // SAFETY: the host's callback with its context.
         let answer = unsafe { (self.acquire)(self.host.table.context, asked) };
@@ -164,7 +166,7 @@ impl MemoryParent for HostMemory {
     fn release(&self, bytes: u64) {
         if !self.host.mark.is_in_child() {
             // SAFETY: the host's callback with its context.
-            unsafe { (self.release)(self.host.table.context, bytes) }
+            tell("release", || unsafe { (self.release)(self.host.table.context, bytes) });
         }
     }
 }

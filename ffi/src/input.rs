@@ -11,9 +11,10 @@ use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
 use bywash::{Error, Figure, Result, TaskMemory};
 
-use crate::c_data::is_released;
+use crate::c_data::CSchema;
 
 mod columns;
+mod schema;
 mod shape;
 
 /// Text in UTF-8.
@@ -65,15 +66,16 @@ impl Moved<FFI_ArrowSchema> {
     /// # Safety
     /// `schema` is NULL or points to a valid `ArrowSchema`, released or not.
     pub(crate) unsafe fn schema(schema: *mut FFI_ArrowSchema) -> Self {
-        // SAFETY: checked not to be NULL; the caller's promise.
-        Self((!schema.is_null()).then(|| unsafe { FFI_ArrowSchema::from_raw(schema) }))
+        let there = !schema.is_null() && schema.is_aligned();
+        // SAFETY: checked; the caller's promise.
+        Self(there.then(|| unsafe { FFI_ArrowSchema::from_raw(schema) }))
     }
 
     /// # Errors
     /// `InvalidArgument` for NULL, a released schema, and one that is no struct.
     pub(crate) fn into_schema(self) -> Result<SchemaRef> {
-        let schema = self.0.ok_or(Error::invalid("a schema is NULL"))?;
-        if is_released(&schema) {
+        let schema = self.0.ok_or(Error::invalid("a schema is NULL or not aligned"))?;
+        if CSchema::of(&schema).is_released() {
             return Err(Error::invalid("a schema was released before it was handed in"));
         }
         read_schema(&schema)
@@ -84,8 +86,9 @@ impl Moved<FFI_ArrowArray> {
     /// # Safety
     /// `array` is NULL or points to a valid `ArrowArray`, released or not.
     pub(crate) unsafe fn array(array: *mut FFI_ArrowArray) -> Self {
-        // SAFETY: checked not to be NULL; the caller's promise.
-        Self((!array.is_null()).then(|| unsafe { FFI_ArrowArray::from_raw(array) }))
+        let there = !array.is_null() && array.is_aligned();
+        // SAFETY: checked; the caller's promise.
+        Self(there.then(|| unsafe { FFI_ArrowArray::from_raw(array) }))
     }
 
     pub(crate) const fn of(array: FFI_ArrowArray) -> Self {
@@ -107,7 +110,7 @@ impl Moved<FFI_ArrowArray> {
         validate: bool,
         memory: &TaskMemory,
     ) -> Result<RecordBatch> {
-        let array = self.0.ok_or(Error::invalid("an array is NULL"))?;
+        let array = self.0.ok_or(Error::invalid("an array is NULL or not aligned"))?;
         if array.is_released() {
             return Err(Error::invalid("an array was released before it was handed in"));
         }
@@ -129,7 +132,8 @@ impl Moved<FFI_ArrowArray> {
 /// # Errors
 /// `InvalidArgument` for one that is no struct or cannot be read.
 pub(crate) fn read_schema(schema: &FFI_ArrowSchema) -> Result<SchemaRef> {
-    // Arrow asserts that parts are there and text is UTF-8; the caller's mistake poisons nothing.
+    schema::check(schema)?;
+    // Should Arrow assert more than was looked at: the caller's mistake poisons nothing.
     let read = catch_unwind(|| Schema::try_from(schema));
     let unreadable = |detail: String| {
         Error::invalid("a schema cannot be read; a struct of columns is needed").with_detail(detail)
@@ -137,7 +141,7 @@ pub(crate) fn read_schema(schema: &FFI_ArrowSchema) -> Result<SchemaRef> {
     match read {
         Ok(Ok(schema)) => Ok(schema.into()),
         Ok(Err(error)) => Err(unreadable(error.to_string())),
-        Err(_) => Err(unreadable("a part is missing, or is not UTF-8".to_owned())),
+        Err(_) => Err(unreadable("a part of it cannot be".to_owned())),
     }
 }
 

@@ -9,7 +9,6 @@
 mod schema;
 
 use std::ffi::c_void;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use arrow_schema::DataType;
 use bywash::{Error, Result};
 
 use crate::c_data::CArray;
+use crate::call::contained;
 use crate::fork::ForkMark;
 
 pub(crate) use schema::{lend_schema, lent_schema_bytes};
@@ -183,7 +183,7 @@ unsafe extern "C" fn release_column(array: *mut CArray) {
 
 /// Drops an array, which may tell the host.
 fn free(array: Option<ArrayRef>) {
-    drop(catch_unwind(AssertUnwindSafe(|| drop(array))));
+    drop(contained("release of a batch", move || drop(array)));
 }
 
 /// Validity, offsets, data.

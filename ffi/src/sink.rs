@@ -66,7 +66,7 @@ impl HostSink {
 
 impl PartitionSink for HostSink {
     fn write(&mut self, partition: u32, bytes: &[u8]) -> Result<()> {
-        injected::panic_if_asked();
+        injected::panic_if_asked("write of a sink");
         // SAFETY: the host's callback with its context and bytes that live through the call.
         match unsafe { (self.write)(self.context, partition, bytes.as_ptr(), bytes.len()) } {
             BYWASH_OK => Ok(()),

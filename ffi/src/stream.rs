@@ -6,7 +6,7 @@ use std::cell::UnsafeCell;
 use std::ffi::{CString, c_char, c_int};
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
@@ -27,9 +27,8 @@ pub(crate) mod pull;
 /// calls it again from its own `acquire`, or releases it there, is noticed.
 #[derive(Debug)]
 struct Shared {
-    in_use: AtomicBool,
-    /// Released while in use: freed when that call ends.
-    released: AtomicBool,
+    /// `IN_USE` and `RELEASED`; whoever makes it released and unused frees it.
+    state: AtomicU8,
     mark: Arc<ForkMark>,
     reading: UnsafeCell<Reading>,
 }
@@ -46,6 +45,12 @@ struct Reading {
     message: CString,
 }
 
+/// Consumers move a stream between threads.
+const _: () = {
+    const fn moves<T: Send>() {}
+    moves::<Reading>();
+};
+
 /// A reader as a stream for C. `schemas` is charged for each schema that is asked for.
 pub(crate) fn export(
     reader: PartitionReader,
@@ -56,8 +61,7 @@ pub(crate) fn export(
     let reader = reader.with_shells(lent_bytes(schema.fields().len()));
     let mark = Arc::clone(mark);
     let shared = Shared {
-        in_use: AtomicBool::new(false),
-        released: AtomicBool::new(false),
+        state: AtomicU8::new(0),
         mark: Arc::clone(&mark),
         reading: UnsafeCell::new(Reading {
             mark,
@@ -105,7 +109,7 @@ pub unsafe extern "C" fn bywash_stream_error(
             if !stream.release.is_some_and(|theirs| ptr::fn_addr_eq(theirs, ours)) {
                 return Err(NOT_OURS);
             }
-            let entered = Entered::new(stream.private_data.cast()).ok_or(IN_USE)?;
+            let entered = Entered::new(stream.private_data.cast()).ok_or(ENTERED)?;
             let reading = entered.reading();
             if reading.mark.is_in_child() {
                 return Err(IN_CHILD);
@@ -142,13 +146,18 @@ impl Reading {
     }
 
     /// Does `work` unless it failed before; 0 or an errno.
-    fn answer<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>, out: *mut T) -> c_int {
+    fn answer<T>(
+        &mut self,
+        place: &'static str,
+        work: impl FnOnce(&mut Self) -> Result<T>,
+        out: *mut T,
+    ) -> c_int {
         if self.mark.is_in_child() {
             return self.say(&IN_CHILD);
         }
         let outcome = match self.failed.take() {
             Some(failed) => Err(failed),
-            None => contained(|| work(self)).and_then(|outcome| outcome),
+            None => contained(place, || work(self)).and_then(|outcome| outcome),
         };
         match outcome {
             Ok(value) => {
@@ -165,7 +174,9 @@ impl Reading {
     }
 
     fn say(&mut self, error: &Error) -> c_int {
-        self.message = c_string(&error.to_string());
+        // Making the text may panic too: then there is only the number.
+        let text = contained("the text of a stream", || c_string(&error.to_string()));
+        self.message = text.unwrap_or_default();
         errno(error.kind()).raw_os_error()
     }
 }
@@ -176,7 +187,7 @@ unsafe extern "C" fn get_schema(stream: *mut CStream, out: *mut FFI_ArrowSchema)
         Some(entered) if !out.is_null() => {
             // SAFETY: checked not to be NULL; what it points to holds nothing yet.
             unsafe { out.write(FFI_ArrowSchema::empty()) };
-            entered.reading().answer(|reading| reading.schema(), out)
+            entered.reading().answer("get_schema of a stream", |reading| reading.schema(), out)
         }
         _ => Errno::INVAL.raw_os_error(),
     }
@@ -188,7 +199,7 @@ unsafe extern "C" fn get_next(stream: *mut CStream, out: *mut FFI_ArrowArray) ->
         Some(entered) if !out.is_null() => {
             // SAFETY: checked not to be NULL; what it points to holds nothing yet.
             unsafe { out.write(FFI_ArrowArray::empty()) };
-            entered.reading().answer(Reading::next, out)
+            entered.reading().answer("get_next of a stream", Reading::next, out)
         }
         _ => Errno::INVAL.raw_os_error(),
     }
@@ -196,7 +207,9 @@ unsafe extern "C" fn get_next(stream: *mut CStream, out: *mut FFI_ArrowArray) ->
 
 unsafe extern "C" fn get_last_error(stream: *mut CStream) -> *const c_char {
     // SAFETY: the interface says that the stream is a live one of ours.
-    unsafe { enter(stream) }.map_or(ptr::null(), |entered| entered.reading().message.as_ptr())
+    let Some(entered) = (unsafe { enter(stream) }) else { return ptr::null() };
+    let text = || entered.reading().message.as_ptr();
+    contained("get_last_error of a stream", text).unwrap_or(ptr::null())
 }
 
 unsafe extern "C" fn release(stream: *mut CStream) {
@@ -210,9 +223,17 @@ unsafe extern "C" fn release(stream: *mut CStream) {
     if known.mark.is_in_child() {
         return;
     }
-    known.released.store(true, Ordering::Release);
-    // In use, the call that uses it frees it at its end; else the guard does it here.
-    drop(Entered::new(shared));
+    // In use, the call that uses it frees it at its end; else nobody can enter any more.
+    if known.state.fetch_or(RELEASED, Ordering::AcqRel) & IN_USE == 0 {
+        free(shared);
+    }
+}
+
+/// Frees what is behind a stream that is released and not in use.
+fn free(shared: *const Shared) {
+    // SAFETY: made by Box::into_raw in export; its state says that nobody else has it.
+    let owned = unsafe { Box::from_raw(shared.cast_mut()) };
+    drop(contained("release of a stream", move || drop(owned)));
 }
 
 /// The right to use what is behind a stream; frees it at the end if it was released meanwhile.
@@ -225,12 +246,15 @@ impl Entered {
     fn new(shared: *const Shared) -> Option<Self> {
         // SAFETY: as said above.
         let known = unsafe { shared.as_ref() }?;
-        (!known.in_use.swap(true, Ordering::Acquire)).then_some(Self { shared })
+        let entered =
+            known.state.compare_exchange(0, IN_USE, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        // Not `then_some`: a guard made for who is refused would end the other's use when dropped.
+        entered.then(|| Self { shared })
     }
 
     #[expect(clippy::mut_from_ref, reason = "the one who entered is alone")]
     fn reading(&self) -> &mut Reading {
-        // SAFETY: alive until the guard is dropped; `in_use` keeps everybody else out.
+        // SAFETY: alive until the guard is dropped; `IN_USE` keeps everybody else out.
         let shared = unsafe { &*self.shared };
         // SAFETY: as above.
         unsafe { &mut *shared.reading.get() }
@@ -241,11 +265,8 @@ impl Drop for Entered {
     fn drop(&mut self) {
         // SAFETY: alive until it is freed below.
         let shared = unsafe { &*self.shared };
-        shared.in_use.store(false, Ordering::Release);
-        if shared.released.load(Ordering::Acquire) {
-            // SAFETY: made by Box::into_raw in export; released, so nobody enters any more.
-            let owned = unsafe { Box::from_raw(self.shared.cast_mut()) };
-            drop(contained(move || drop(owned)));
+        if shared.state.fetch_and(!IN_USE, Ordering::AcqRel) & RELEASED != 0 {
+            free(self.shared);
         }
     }
 }
@@ -272,7 +293,10 @@ const fn errno(kind: ErrorKind) -> Errno {
     }
 }
 
-const IN_USE: Error = Error::new(
+const IN_USE: u8 = 1;
+/// Released while in use: freed when that call ends.
+const RELEASED: u8 = 2;
+const ENTERED: Error = Error::new(
     ErrorKind::InvalidState,
     "this stream is in use by another call; calls on it come one at a time",
 );

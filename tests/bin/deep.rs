@@ -3,7 +3,7 @@
 
 mod cgroup_v2;
 
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use bywash_tests::case::{REACHED, ShuffleCase};
@@ -22,8 +22,9 @@ fn main() -> ExitCode {
             eprintln!("suites: shuffle-oracle (20000 cases), store-faults (all of them),");
             eprintln!("        ledger-stress (600 seconds), ledger-model (200000 cases of each),");
             eprintln!(
-                "        interleavings (100 times the schedules of ci/interleavings), cgroup-v2"
+                "        interleavings (100 times the schedules of ci/interleavings), cgroup-v2,"
             );
+            eprintln!("        c-lender (600 seconds)");
             ExitCode::FAILURE
         }
     }
@@ -83,6 +84,23 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
             command.status().map(|status| status.success()).map_err(|why| why.to_string())
         }
         Some("cgroup-v2") => cgroup_v2::run(),
+        // Built and run by the tests of the C interface, in this program's profile.
+        Some("c-lender") => {
+            let mut command = Command::new(env!("CARGO"));
+            command.args(["test", "--locked", "-p", "bywash-ffi", "--test", "c_programs"]);
+            if !cfg!(debug_assertions) {
+                command.arg("--release");
+            }
+            command.args(["--", "--exact", "--nocapture", C_LENDER]);
+            command.current_dir(env!("CARGO_MANIFEST_DIR"));
+            command.env("BYWASH_SEED", chosen.to_string());
+            command.env("BYWASH_LENDER_SECONDS", seconds.to_string()).stderr(Stdio::inherit());
+            let output = command.output().map_err(|why| why.to_string())?;
+            let told = String::from_utf8_lossy(&output.stdout);
+            println!("{told}");
+            // A filter that names no test passes too.
+            Ok(output.status.success() && told.contains("1 passed"))
+        }
         Some("ledger-stress") => {
             let say = |line: String| println!("{line}");
             // Two parts in three for the bare ledger, one for real writers.
@@ -102,3 +120,4 @@ const CASES: u64 = 20_000;
 const MODEL_CASES: u64 = 200_000;
 const INTERLEAVINGS: u64 = 100;
 const SECONDS: u64 = 600;
+const C_LENDER: &str = "the_shared_library_allocates_within_what_a_c_host_lent";

@@ -22,6 +22,9 @@ pub(super) fn check(array: &FFI_ArrowArray, schema: &Schema) -> Result<()> {
         return Err(Error::invalid("a batch is no struct: it needs one buffer, its validity")
             .with(Figure::Found, array.n_buffers));
     }
+    if !array.dictionary.is_null() {
+        return Err(Error::invalid("a batch has a dictionary; a struct of columns is needed"));
+    }
     let children = array.children(columns).ok_or_else(|| {
         Error::invalid("an array has other columns than its schema, or a column is NULL")
             .with(Figure::Expected, columns)
@@ -36,6 +39,9 @@ pub(super) fn check(array: &FFI_ArrowArray, schema: &Schema) -> Result<()> {
 }
 
 fn check_column(column: &CArray, data_type: &DataType, rows: i64) -> Result<()> {
+    if column.release.is_none() {
+        return Err(Error::invalid("a column was released before its batch was handed in"));
+    }
     let end = check_rows(column)?;
     if column.length < rows {
         return Err(Error::invalid("a column is shorter than its batch")

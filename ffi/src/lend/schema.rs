@@ -1,7 +1,6 @@
 //! A stream's schema for C, charged until it is released.
 
 use std::ffi::c_void;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use arrow_schema::{Field, Schema};
 use bywash::{Error, ErrorKind, Reservation, Result};
 
 use crate::c_data::CSchema;
+use crate::call::contained;
 use crate::fork::ForkMark;
 
 /// What is behind a schema.
@@ -88,7 +88,7 @@ unsafe extern "C" fn release_schema(schema: *mut CSchema) {
     let LentSchema { schema, charge, .. } = *unsafe { Box::from_raw(lent) };
     drop(schema);
     // Which may tell the host.
-    drop(catch_unwind(AssertUnwindSafe(|| drop(charge))));
+    drop(contained("release of a schema", move || drop(charge)));
 }
 
 /// A schema's struct, its address with its parent, and what Arrow keeps behind it: children, dictionary,

@@ -10,7 +10,8 @@ use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use arrow_schema::{Schema, SchemaRef};
 use bywash::{Error, ErrorKind, Result};
 
-use crate::c_data::{CStream, is_released};
+use crate::c_data::{CSchema, CStream};
+use crate::call::injected;
 use crate::input::read_schema;
 
 /// A stream moved in, released when dropped.
@@ -29,8 +30,11 @@ impl Pulled {
     /// `stream` is NULL or a valid `ArrowArrayStream`.
     pub(crate) unsafe fn take(stream: *mut FFI_ArrowArrayStream) -> Result<Self> {
         let stream = stream.cast::<CStream>();
-        // SAFETY: the caller's promise; the two types have one layout.
-        let source = unsafe { stream.as_mut() }.ok_or(Error::invalid("a stream is NULL"))?;
+        if stream.is_null() || !stream.is_aligned() {
+            return Err(Error::invalid("a stream is NULL or not aligned"));
+        }
+        // SAFETY: checked; the caller's promise; the two types have one layout.
+        let source = unsafe { &mut *stream };
         let stream = mem::replace(source, CStream::empty());
         if stream.release.is_none() {
             return Err(Error::invalid("a stream was released before it was handed in"));
@@ -43,12 +47,13 @@ impl Pulled {
     /// # Errors
     /// `InvalidArgument` naming both, when types differ; what the stream fails with.
     pub(crate) fn check_schema(&mut self, expected: &SchemaRef) -> Result<()> {
+        injected::panic_if_asked("get_schema of a stream handed in");
         let get_schema = self.stream.get_schema.ok_or(LACKS_CALLBACKS)?;
         let mut schema = FFI_ArrowSchema::empty();
         // SAFETY: a live stream and a place for its schema.
         let code = unsafe { get_schema(&raw mut self.stream, &raw mut schema) };
         self.check(code)?;
-        if is_released(&schema) {
+        if CSchema::of(&schema).is_released() {
             return Err(Error::invalid("a stream gave no schema"));
         }
         let schema = read_schema(&schema)?;
@@ -67,6 +72,7 @@ impl Pulled {
     /// # Errors
     /// `Io` with the stream's message.
     pub(crate) fn next(&mut self) -> Result<Option<FFI_ArrowArray>> {
+        injected::panic_if_asked("get_next of a stream handed in");
         let get_next = self.stream.get_next.ok_or(LACKS_CALLBACKS)?;
         let mut array = FFI_ArrowArray::empty();
         // SAFETY: a live stream and a place for an array.

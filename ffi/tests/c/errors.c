@@ -452,7 +452,7 @@ void test_wrong_streams(void) {
   INVALID("gave no schema", bywash_writer_push_stream(writer, &stream, &error));
   make_stream(&stream, 0, 10, 1, -1);
   stream.get_schema = schema_without_format;
-  INVALID("a part is missing", bywash_writer_push_stream(writer, &stream, &error));
+  INVALID("has no format", bywash_writer_push_stream(writer, &stream, &error));
   make_stream(&stream, 0, 10, 5, 3);
   FAILS(BYWASH_IO, BYWASH_ACTION_RETRY_TASK, "the producer's disk is gone",
         bywash_writer_push_stream(writer, &stream, &error));
@@ -537,6 +537,53 @@ void test_corruption(void) {
     bywash_error_free(reason);
   }
   stream.release(&stream);
+  bywash_output_free(output);
+  end(some);
+}
+
+/* An opening that fails says which map it was about, and what to do. */
+static void check_names_map(bywash_task *task, const char *dir, uint64_t map, int32_t code) {
+  bywash_error *error;
+  bywash_output *output = (bywash_output *)(void *)&error;
+  uint64_t named;
+  CHECK(bywash_output_open(task, dir, map, &output, &error) == code && output == NULL);
+  CHECK(bywash_error_code(error) == code);
+  CHECK(bywash_error_action(error) == BYWASH_ACTION_REPORT_FETCH_FAILURE);
+  CHECK(bywash_error_figure(error, "map", &named) == BYWASH_OK && named == map);
+  bywash_error_free(error);
+}
+
+void test_map_is_named(void) {
+  struct some some = begin("named", "none");
+  bywash_output *output;
+  char path[4096];
+  OK(bywash_writer_finish(some.writer, &output, &error));
+  bywash_output_free(output);
+  check_names_map(some.task, some.out, 2, BYWASH_NOT_FOUND);
+  check_names_map(some.task, some.out, UINT64_MAX, BYWASH_NOT_FOUND);
+  check_names_map(some.task, "/there/is/no/such/dir", 1, BYWASH_NOT_FOUND);
+
+  /* The index cut, damaged in the middle, of something else, and empty. */
+  snprintf(path, sizeof path, "%s/1.index", some.out);
+  char whole[4096], changed[4096];
+  FILE *file = fopen(path, "rb");
+  CHECK(file != NULL);
+  size_t length = fread(whole, 1, sizeof whole, file);
+  CHECK(fclose(file) == 0 && length > 32 && length < sizeof whole);
+  for (int way = 0; way < 4; way++) {
+    memcpy(changed, whole, length);
+    size_t written = length;
+    if (way == 0) written = length - 1;
+    if (way == 1) changed[length / 2] ^= 0x10;
+    if (way == 2) memset(changed, 'x', length);
+    if (way == 3) written = 0;
+    file = fopen(path, "wb");
+    CHECK(file != NULL && fwrite(changed, 1, written, file) == written && fclose(file) == 0);
+    check_names_map(some.task, some.out, 1, BYWASH_CORRUPT);
+  }
+  file = fopen(path, "wb");
+  CHECK(file != NULL && fwrite(whole, 1, length, file) == length && fclose(file) == 0);
+  OK(bywash_output_open(some.task, some.out, 1, &output, &error));
   bywash_output_free(output);
   end(some);
 }

@@ -70,6 +70,8 @@ static void in_child(struct family *family, atomic_llong *lent) {
   CHECK(bywash_abi_version() == BYWASH_ABI_VERSION && strlen(bywash_version_string()) > 0);
   CHECK(strstr(bywash_error_message(family->error), "no such setting") != NULL);
   CHECK(bywash_error_code(family->error) == BYWASH_INVALID_ARGUMENT);
+  CHECK(bywash_error_action(family->error) == BYWASH_ACTION_FAIL_JOB);
+  CHECK(bywash_error_figure(family->error, "map", &number) == BYWASH_NOT_FOUND);
 
   REFUSED(bywash_options_set(family->options, "codec", "lz4", &error));
   REFUSED(bywash_context_new(family->options, NULL, &context, &error));
@@ -94,6 +96,8 @@ static void in_child(struct family *family, atomic_llong *lent) {
   }
   REFUSED(bywash_output_open(family->task, family->out, 1, &output, &error));
   REFUSED(bywash_output_partitions(family->output, &count, &error));
+  REFUSED(bywash_output_attempt(family->output, &number, &error));
+  REFUSED(bywash_output_remove(family->context, family->out, 1, NULL, &error));
   REFUSED(bywash_output_partition(family->output, 0, &partition, &error));
   REFUSED(bywash_output_read(family->output, family->task, 0, &stream, &error));
   REFUSED(bywash_stream_error(&family->stream, &reason, &error));

@@ -57,6 +57,7 @@ bywash_context *make_context(const char *dir, const char *key, const char *value
 bywash_shuffle *make_shuffle(uint32_t partitions, bool hash, const char *validate);
 bywash_task *make_task(bywash_context *context, bywash_shuffle *shuffle);
 
+void test_no_threads(void);
 void test_round_trip_ids(void);
 void test_round_trip_hash_stream(void);
 void test_round_trip_slices(void);
@@ -70,9 +71,18 @@ void test_wrong_arrays(void);
 void test_wrong_ids(void);
 void test_wrong_streams(void);
 void test_wrong_reads(void);
+void test_hostile_schemas(void);
+void test_hostile_arrays(void);
 void test_corruption(void);
 void test_heal(void);
 void test_states(void);
+void test_map_is_named(void);
+void test_odd_offsets(void);
+void test_nested_is_unsupported(void);
+void test_stream_in_use(void);
+void test_stream_released_inside(void);
+void test_stream_handed_in(void);
+void test_host_lends_too_much(void);
 void test_freed_in_any_order(void);
 void test_unfinished_leaves_nothing(void);
 void test_cancel(void);

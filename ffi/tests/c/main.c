@@ -98,6 +98,7 @@ static const struct {
   const char *name;
   void (*run)(void);
 } TESTS[] = {
+    {"no_threads", test_no_threads},
     {"round_trip_ids", test_round_trip_ids},
     {"round_trip_hash_stream", test_round_trip_hash_stream},
     {"round_trip_slices", test_round_trip_slices},
@@ -111,9 +112,18 @@ static const struct {
     {"wrong_ids", test_wrong_ids},
     {"wrong_streams", test_wrong_streams},
     {"wrong_reads", test_wrong_reads},
+    {"hostile_schemas", test_hostile_schemas},
+    {"hostile_arrays", test_hostile_arrays},
     {"corruption", test_corruption},
     {"heal", test_heal},
     {"states", test_states},
+    {"map_is_named", test_map_is_named},
+    {"odd_offsets", test_odd_offsets},
+    {"nested_is_unsupported", test_nested_is_unsupported},
+    {"stream_in_use", test_stream_in_use},
+    {"stream_released_inside", test_stream_released_inside},
+    {"stream_handed_in", test_stream_handed_in},
+    {"host_lends_too_much", test_host_lends_too_much},
     {"freed_in_any_order", test_freed_in_any_order},
     {"unfinished_leaves_nothing", test_unfinished_leaves_nothing},
     {"cancel", test_cancel},

@@ -3,10 +3,11 @@
 #![expect(unused_unsafe, reason = "what a macro of calls is given may be safe")]
 #![expect(clippy::multiple_unsafe_ops_per_block, reason = "a call, and one more if it failed")]
 
-use std::ffi::{CStr, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::fs;
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
@@ -14,8 +15,13 @@ use arrow_array::{Array, Int64Array, RecordBatch, RecordBatchIterator, StructArr
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bywash_ffi::*;
 
-/// Frees of handles, and releases of streams and arrays with a panic place of their own.
-pub(crate) const FREES: usize = 8;
+/// The host of a session.
+#[derive(Debug, Default)]
+struct Lender {
+    lent: AtomicI64,
+    lines: AtomicU64,
+    ends: AtomicU64,
+}
 
 /// What is freed at the end, whatever happened before.
 struct Handles {
@@ -42,16 +48,28 @@ impl Drop for Handles {
     }
 }
 
-unsafe extern "C" fn lend(lent: *mut c_void, bytes: u64) -> i64 {
+unsafe extern "C" fn lend(lender: *mut c_void, bytes: u64) -> i64 {
     let bytes = bytes.min(1 << 40).cast_signed();
-    // SAFETY: the counter of run.
-    unsafe { &*lent.cast::<AtomicI64>() }.fetch_add(bytes, Ordering::SeqCst);
+    // SAFETY: the lender of run.
+    unsafe { &*lender.cast::<Lender>() }.lent.fetch_add(bytes, Ordering::SeqCst);
     bytes
 }
 
-unsafe extern "C" fn give_back(lent: *mut c_void, bytes: u64) {
-    // SAFETY: the counter of run.
-    unsafe { &*lent.cast::<AtomicI64>() }.fetch_sub(bytes.cast_signed(), Ordering::SeqCst);
+unsafe extern "C" fn give_back(lender: *mut c_void, bytes: u64) {
+    // SAFETY: the lender of run.
+    unsafe { &*lender.cast::<Lender>() }.lent.fetch_sub(bytes.cast_signed(), Ordering::SeqCst);
+}
+
+unsafe extern "C" fn end(lender: *mut c_void) {
+    // SAFETY: the lender of run.
+    unsafe { &*lender.cast::<Lender>() }.ends.fetch_add(1, Ordering::SeqCst);
+}
+
+unsafe extern "C" fn log(lender: *mut c_void, level: i32, line: *const c_char) {
+    // SAFETY: the library's string.
+    assert!(!unsafe { CStr::from_ptr(line) }.is_empty() && level == BYWASH_LOG_WARNING);
+    // SAFETY: the lender of run.
+    unsafe { &*lender.cast::<Lender>() }.lines.fetch_add(1, Ordering::SeqCst);
 }
 
 unsafe extern "C" fn swallow(_: *mut c_void, _: u32, _: *const u8, _: usize) -> i32 {
@@ -61,24 +79,30 @@ unsafe extern "C" fn swallow(_: *mut c_void, _: u32, _: *const u8, _: usize) -> 
 /// Runs it, telling each call in `calls`; the first that fails ends it, after a look at its handle and
 /// at the context.
 pub(crate) fn run(calls: &mut Vec<&'static str>) -> Result<(), String> {
-    let lent = AtomicI64::new(0);
-    let outcome = session(calls, &lent);
-    assert_eq!(lent.load(Ordering::SeqCst), 0, "all that was lent comes back; after {calls:?}");
+    let lender = Lender::default();
+    let outcome = session(calls, &lender);
+    let Lender { lent, lines, ends } = lender;
+    assert_eq!(lent.into_inner(), 0, "all that was lent comes back; after {calls:?}");
+    // Once, where a context was made: also where telling the host of it panicked.
+    let made = u64::from(calls.last() != Some(&"context_new") && calls.contains(&"context_new"));
+    assert_eq!((lines.into_inner() >= made, ends.into_inner()), (true, made), "after {calls:?}");
     outcome
 }
 
-fn session(calls: &mut Vec<&'static str>, lent: &AtomicI64) -> Result<(), String> {
+fn session(calls: &mut Vec<&'static str>, lender: &Lender) -> Result<(), String> {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let path = std::ffi::CString::new(dir.path().to_str().unwrap()).unwrap();
+    let path = CString::new(dir.path().to_str().unwrap()).unwrap();
+    // One that cannot be used: the host is warned of it.
+    let spill_dirs = CString::new([path.as_bytes(), b":/dev/null/none"].concat()).unwrap();
     let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("key", DataType::Int64, false)]));
     let host = bywash_host {
         struct_size: u32::try_from(size_of::<bywash_host>()).unwrap(),
         reserved: 0,
-        context: std::ptr::from_ref(lent).cast_mut().cast(),
+        context: std::ptr::from_ref(lender).cast_mut().cast(),
         acquire: Some(lend),
         release: Some(give_back),
-        destroy: None,
-        log: None,
+        destroy: Some(end),
+        log: Some(log),
     };
     let sink = bywash_sink {
         struct_size: u32::try_from(size_of::<bywash_sink>()).unwrap(),
@@ -128,14 +152,16 @@ fn session(calls: &mut Vec<&'static str>, lent: &AtomicI64) -> Result<(), String
     }
 
     call!("options_new", bywash_options_new(&raw mut h.options, e), None);
-    for (key, value) in [(c"spill.dirs", path.as_c_str()), (c"spill.memory_backed", c"unaccounted")]
-    {
+    let settings =
+        [(c"spill.dirs", spill_dirs.as_c_str()), (c"spill.memory_backed", c"unaccounted")];
+    for (key, value) in settings {
         call!(
             "options_set",
             bywash_options_set(h.options, key.as_ptr(), value.as_ptr(), e),
             Some(bywash_options_set(h.options, key.as_ptr(), value.as_ptr(), null_mut()))
         );
     }
+    check_refusal(h.options)?;
     call!(
         "context_new",
         bywash_context_new(h.options, &raw const host, &raw mut h.context, e),
@@ -234,11 +260,64 @@ fn session(calls: &mut Vec<&'static str>, lent: &AtomicI64) -> Result<(), String
     let mut reason = null_mut();
     call!("stream_error", bywash_stream_error(&raw const h.stream, &raw mut reason, e), None);
     assert!(reason.is_null());
+
+    // Damage: a stream that fails with a text.
+    for entry in dir.path().read_dir().unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.extension().is_some_and(|extension| extension == "data") {
+            let len = entry.metadata().unwrap().len();
+            fs::write(&entry, vec![0xa5; usize::try_from(len).unwrap()]).unwrap();
+        }
+    }
+    h.stream = FFI_ArrowArrayStream::empty();
+    call!("read", bywash_output_read(output, h.task, 0, &raw mut h.stream, e), None);
+    let mut array = FFI_ArrowArray::empty();
+    // SAFETY: a live stream.
+    assert_ne!(unsafe { get_next(&raw mut h.stream, &raw mut array) }, 0);
+    // SAFETY: as above.
+    let text = unsafe { get_last_error(&raw mut h.stream) };
+    // SAFETY: NULL, or the stream's text.
+    assert!(text.is_null() || unsafe { CStr::from_ptr(text) }.to_str().is_ok());
+    // SAFETY: a live stream, and a place for its error.
+    let code = unsafe { bywash_stream_error(&raw const h.stream, &raw mut reason, e) };
+    // SAFETY: NULL or an error.
+    let known = unsafe { bywash_error_code(reason) };
+    // A panic in any of these leaves the number it was to give, or none.
+    assert!([BYWASH_OK, BYWASH_INTERNAL].contains(&code), "{code}");
+    assert!([0, BYWASH_CORRUPT, BYWASH_INTERNAL].contains(&known), "{known}");
+    taken(&mut reason);
+    taken(&mut error);
     call!(
         "output_remove",
         bywash_output_remove(context, path.as_ptr(), 0, null(), e),
         Some(explain(&mut json))
     );
+    Ok(())
+}
+
+/// A call that is refused, and all that can be asked of an error. A panic in one of these gives what
+/// NULL gives, and takes nothing else along.
+fn check_refusal(options: *mut bywash_options) -> Result<(), String> {
+    let mut error = null_mut();
+    // SAFETY: a live handle, strings, and a place for an error.
+    let code = unsafe {
+        bywash_options_set(options, c"codec".as_ptr(), c"none such".as_ptr(), &raw mut error)
+    };
+    if code == BYWASH_INTERNAL {
+        return Err(taken(&mut error));
+    }
+    assert_eq!(code, BYWASH_INVALID_ARGUMENT);
+    let mut row = 1;
+    // SAFETY: NULL or an error; a string and a place for a number.
+    let answers = unsafe {
+        [
+            bywash_error_code(error),
+            bywash_error_action(error),
+            bywash_error_figure(error, c"row".as_ptr(), &raw mut row),
+        ]
+    };
+    assert!([code, 0].contains(&answers[0]), "{answers:?}");
+    assert!(answers[1] <= BYWASH_ACTION_RETRY_TASK && row == 0, "{answers:?}");
+    taken(&mut error);
     Ok(())
 }
 
@@ -303,12 +382,24 @@ unsafe fn get_next(stream: *mut FFI_ArrowArrayStream, out: *mut FFI_ArrowArray) 
     unsafe { call(stream, out) }
 }
 
-fn unsafe_explain(context: *const bywash_context, json: &mut *mut std::ffi::c_char) -> i32 {
+unsafe fn get_last_error(stream: *mut FFI_ArrowArrayStream) -> *const c_char {
+    // SAFETY: the interface's third field.
+    let call = unsafe {
+        stream
+            .cast::<unsafe extern "C" fn(*mut FFI_ArrowArrayStream) -> *const c_char>()
+            .add(2)
+            .read()
+    };
+    // SAFETY: the caller's promise.
+    unsafe { call(stream) }
+}
+
+fn unsafe_explain(context: *const bywash_context, json: &mut *mut c_char) -> i32 {
     // SAFETY: a live context.
     unsafe { bywash_explain(context, json, null_mut()) }
 }
 
-fn free_string(json: &mut *mut std::ffi::c_char) {
+fn free_string(json: &mut *mut c_char) {
     // SAFETY: given by the library.
     unsafe { bywash_string_free(std::mem::replace(json, null_mut())) }
 }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test suite")]
 
+mod checksum;
 mod document;
 mod golden;
 mod rows;
