@@ -22,6 +22,7 @@ mod insertion;
 mod item;
 mod key;
 mod plan;
+mod prefetch;
 mod scatter;
 mod sort;
 #[cfg(test)]

@@ -61,17 +61,16 @@ impl RadixSort {
             )
             .with(Figure::Requested, len_max));
         }
-        let counters = Array::try_new(consumer, Plan::counters_max(key.width()))?;
+        let counters = Array::try_new(consumer, Plan::counters_max(key, len_max))?;
         Ok(Self { key, len_max, counters })
     }
 
     /// The most items of a slice: places have 32 bits.
     pub const LEN_MAX: usize = u32::MAX as usize;
 
-    /// The bytes that [`RadixSort::try_new`] reserves.
+    /// The bytes that [`RadixSort::try_new`] reserves: 4 to 64 KiB, by how many bits and items there are.
     pub fn bytes_for(key: RadixKey, len_max: usize) -> u64 {
-        let _ = len_max;
-        Array::<u32>::bytes_for(Plan::counters_max(key.width()))
+        Array::<u32>::bytes_for(Plan::counters_max(key, len_max))
     }
 
     /// Sorts the items of `first`, with as much of `second` as they are as scratch. What the other of the two
@@ -83,9 +82,9 @@ impl RadixSort {
     pub fn sort<T: RadixItem>(&mut self, first: &mut [T], second: &mut [T]) -> Result<Slot> {
         let len = first.len();
         let second = self.check(len, second)?;
-        let (mask, flip) = (self.key.mask(), self.key.flip());
+        let flip = self.key.flip();
         if len <= INSERTION_MAX {
-            insertion::sort(first, mask, flip);
+            insertion::sort(first, self.key.mask(), flip);
             return Ok(Slot::First);
         }
         let plan = self.count(first);
@@ -94,7 +93,7 @@ impl RadixSort {
         let buckets = plan.buckets();
         for (&shift, places) in plan.shifts().iter().zip(self.counters.chunks_exact_mut(buckets)) {
             sum_up(places, to_usize((flip >> shift) & (buckets as u64 - 1)));
-            scatter(from, to, shift, mask, places);
+            scatter(from, to, shift, places);
             std::mem::swap(&mut from, &mut to);
             slot = slot.other();
         }
@@ -142,17 +141,25 @@ impl RadixSort {
         })
     }
 
-    /// Counts the digits of the cheapest plan. Which bits vary is guessed from some items and known
-    /// after counting; where the guess was short, they are counted once more.
+    /// Counts the digits of the cheapest plan. Which bits vary is guessed from some items; whether
+    /// others do is seen while counting, and where they do all is counted once more.
     fn count<T: RadixItem>(&mut self, items: &[T]) -> Plan {
         let mask = self.key.mask();
         let mut varying = sample(items, mask);
         loop {
-            let plan = Plan::cheapest(varying, items.len());
+            let plan = Plan::cheapest(
+                self.key,
+                varying,
+                (items.len(), size_of::<T>()),
+                self.counters.len(),
+            );
             let counters = &mut self.counters[..plan.shifts().len() * plan.buckets()];
             counters.fill(0);
-            let found = count(items, plan.shifts(), plan.buckets(), mask, counters);
-            if found == varying {
+            // Where the digits are the whole key there is nothing to see.
+            let others = mask & !plan.bits();
+            let watched = if others == 0 { 0 } else { mask };
+            let found = count(items, plan.shifts(), plan.buckets(), watched, counters);
+            if found & others == 0 {
                 return plan;
             }
             varying = found;
