@@ -6,7 +6,7 @@
 )]
 
 /// Asks for the cache line of `slice[place]`, which need not be in the slice. Nothing but time depends on it.
-#[inline(always)]
+#[inline]
 pub(super) fn prefetch<T>(slice: &[T], place: usize) {
     #[cfg(target_arch = "x86_64")]
     {

@@ -78,7 +78,7 @@ fn scatter_by<T: RadixItem, const PREFETCH: bool>(
     }
 }
 
-#[inline(always)]
+#[inline]
 fn move_one<T: RadixItem, const PREFETCH: bool>(
     item: T,
     to: &mut [T],
@@ -95,7 +95,7 @@ fn move_one<T: RadixItem, const PREFETCH: bool>(
 }
 
 /// As many bits from `shift` up as there are buckets for: a power of two.
-#[inline(always)]
+#[inline]
 fn digit<T: RadixItem>(item: T, shift: u32, buckets: usize) -> usize {
     to_usize(item.key() >> shift) & (buckets - 1)
 }

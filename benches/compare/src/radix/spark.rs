@@ -25,7 +25,7 @@ pub(crate) enum Pages {
 impl Spark {
     pub(crate) fn start(room: &Room, pages: Pages) -> Result<Self> {
         // The words, the scratch and room around them; touched before the clock.
-        let heap = format!("{}m", (room.len() * 16 >> 20) * 3 / 2 + 512);
+        let heap = format!("{}m", ((room.len() * 16) >> 20) * 3 / 2 + 512);
         let (least, most) = (format!("-Xms{heap}"), format!("-Xmx{heap}"));
         let mut options = vec![&*least, &*most, "-XX:+AlwaysPreTouch", "-XX:+UseSerialGC"];
         if matches!(pages, Pages::Huge) {

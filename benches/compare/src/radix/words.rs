@@ -12,7 +12,7 @@ pub(crate) fn fill(words: &mut [u64], partitions: u64) {
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         bits ^= bits >> 31;
-        *word = (bits >> 32) % partitions << POINTER_BITS | number;
+        *word = ((bits >> 32) % partitions) << POINTER_BITS | number;
     }
 }
 
