@@ -1,4 +1,4 @@
-//! The parts of the write path, each alone: placement, counting sort, compression of a column.
+//! The parts of the write path, each alone: placement, counting sort, radix sort, compression of a column.
 //!
 //! `cargo bench -p bywash-benches --bench parts`; `-- --quick` for a look.
 
@@ -12,7 +12,9 @@ use bywash_core::chunk::CountingSort;
 use bywash_core::codec::{Codec, Compressor};
 use bywash_core::memory::{Consumer, MemoryLedger};
 use bywash_core::partition::SparkHash;
-use criterion::{Criterion, Throughput};
+use bywash_core::radix::{Pair, RadixItem, RadixKey, RadixSort};
+use bywash_tests::seed::Rng;
+use criterion::{BatchSize, Criterion, Throughput};
 
 fn main() -> Result<()> {
     let mut criterion = Criterion::default().configure_from_args();
@@ -24,6 +26,7 @@ fn main() -> Result<()> {
         .ok_or_else(|| Failure::new("lineitem is empty"))??;
     placement(&mut criterion, &batch)?;
     counting_sort(&mut criterion, &consumer, &batch)?;
+    radix_sort(&mut criterion, &consumer)?;
     compression(&mut criterion, &consumer, &batch)?;
     criterion.final_summary();
     Ok(())
@@ -66,6 +69,40 @@ fn counting_sort(
     }
     group.finish();
     Ok(())
+}
+
+/// A chunk of record pointers by partition, and of pairs by their whole prefix.
+fn radix_sort(criterion: &mut Criterion, consumer: &Consumer) -> Result<()> {
+    let mut rng = Rng::new(7);
+    for partitions in [200, 2_000, 100_000] {
+        let words: Vec<_> = (0..ROWS as u64).map(|row| rng.below(partitions) << 40 | row).collect();
+        let key = RadixKey::try_field(40, partitions)?;
+        let name = format!("words/{partitions}");
+        radix_sort_of(criterion, RadixSort::try_new(consumer, key, ROWS)?, &name, &words);
+    }
+    let pairs: Vec<_> = (0..ROWS as u64).map(|value| Pair { prefix: rng.bits(), value }).collect();
+    let sort = RadixSort::try_new(consumer, RadixKey::WORD, ROWS)?;
+    radix_sort_of(criterion, sort, "pairs", &pairs);
+    Ok(())
+}
+
+fn radix_sort_of<T: RadixItem>(
+    criterion: &mut Criterion,
+    mut sort: RadixSort,
+    name: &str,
+    items: &[T],
+) {
+    let mut scratch = items.to_vec();
+    let mut group = criterion.benchmark_group("radix_sort");
+    group.throughput(Throughput::Elements(items.len() as u64));
+    group.bench_function(name, |bencher| {
+        bencher.iter_batched_ref(
+            || items.to_vec(),
+            |items| black_box(sort.sort(items, &mut scratch)),
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
 }
 
 /// One buffer of a 64 KiB and of a 256 KiB block.

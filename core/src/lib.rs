@@ -14,6 +14,7 @@ pub mod memory;
 pub mod partition;
 pub mod policy;
 pub mod port;
+pub mod radix;
 mod sync;
 
 pub use error::{Error, ErrorKind, Figure, Result};

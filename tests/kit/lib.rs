@@ -21,6 +21,7 @@ pub mod dirs;
 pub mod faults;
 pub mod generate;
 pub mod hoard;
+pub mod keys;
 pub mod ledger;
 pub mod lender;
 pub mod map_files;

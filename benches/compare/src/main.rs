@@ -1,0 +1,41 @@
+//! Bywash beside others: the same input, one core, runs in turn, medians and ratios.
+//!
+//! `cargo run --release --manifest-path benches/compare/Cargo.toml -- radix`; docs/BENCHMARKS.md has what came of
+//! it. One subcommand a question, one file a rival: a rival is what implements [`rounds::Rival`].
+
+mod clock;
+mod failure;
+mod jvm;
+mod radix;
+mod rounds;
+
+use clap::{Parser, Subcommand};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use failure::Result;
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    question: Question,
+    /// The core that everything runs on, Java's own threads included.
+    #[arg(long, default_value_t = 0, global = true)]
+    cpu: usize,
+}
+
+#[derive(Debug, Subcommand)]
+enum Question {
+    /// Sorting words by the partition ids in them.
+    Radix(radix::Arguments),
+}
+
+fn main() -> Result<()> {
+    let Arguments { question, cpu } = Arguments::parse();
+    let mut cores = CpuSet::new();
+    cores.set(cpu);
+    // Processes that are started later inherit it.
+    sched_setaffinity(None, &cores)?;
+    match question {
+        Question::Radix(arguments) => radix::run(&arguments),
+    }
+}
