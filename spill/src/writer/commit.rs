@@ -6,27 +6,28 @@ use bywash_core::{Error, ErrorKind, Result};
 
 use super::engine::Engine;
 use super::progress::{Counters, Phase};
+use super::rows::{Rows, RowsSpec};
 use crate::map_output::{
-    DataFile, IndexHeader, MapOutput, open_data, publish_schema, read_index, write_index,
+    DataFile, IndexHeader, OutputSlot, open_data, publish_schema, read_index, write_index,
 };
 use crate::names::index_name;
 use crate::output_dir::{OutputDir, OutputFile};
 use crate::store::Publish;
 
-impl Engine {
+impl<R: Rows> Engine<R> {
     /// Writes the data file, publishes it, and commits the index that names it.
-    pub(super) fn finish(mut self) -> Result<MapOutput> {
+    pub(super) fn finish(mut self) -> Result<OutputSlot> {
         let shared = Arc::clone(&self.shared);
         shared.check_cancelled()?;
         let out = self.out.take().ok_or(MADE_FOR_A_SINK)?;
-        self.sort_last()?;
+        R::before_finish(&mut self)?;
         let mut data = out.create()?;
         let data_bytes = shared
             .counters
             .timed(Phase::Output, || self.write_segments(&mut data, |_, _| Ok(())))?;
-        // Runs and chunks are of no more use: their disk and memory go back before the commit.
+        // Runs and sorted rows are of no more use: their disk and memory go back before the commit.
         self.set.runs.clear();
-        self.release_chunks();
+        self.release_sorted();
         shared.check_cancelled()?;
         let data_name = out.data_name(self.map, self.attempt)?;
         let header = IndexHeader {
@@ -39,7 +40,7 @@ impl Engine {
             data_name,
         };
         let output = shared.counters.timed(Phase::Commit, || self.commit(&out, data, header))?;
-        Counters::add(&shared.counters.output_bytes, output.total_bytes());
+        Counters::add(&shared.counters.output_bytes, output.parts().header.data_bytes);
         Ok(output)
     }
 
@@ -49,13 +50,15 @@ impl Engine {
         out: &Arc<OutputDir>,
         mut data: OutputFile,
         header: IndexHeader,
-    ) -> Result<MapOutput> {
+    ) -> Result<OutputSlot> {
         if data.publish(&header.data_name)? == Publish::AlreadyExists {
             return Err(ATTEMPT_RUNS_TWICE);
         }
         // Opened before the commit, so that nothing but its sync can fail after it.
         let reading = open_data(out, &header)?;
-        publish_schema(out, header.fingerprint, self.spec.encoded_schema())?;
+        if let Some(encoded) = self.spec.encoded_schema() {
+            publish_schema(out, header.fingerprint, encoded)?;
+        }
         // The names the index needs are on the disk before its own.
         out.sync()?;
         let mut index = out.create()?;
@@ -81,13 +84,12 @@ impl Engine {
         }
     }
 
-    fn into_output(self, data: DataFile, header: IndexHeader) -> MapOutput {
-        let layout = Arc::clone(self.spec.layout());
-        MapOutput::fill(self.slot, data, layout, header, self.set.partitions)
+    fn into_output(self, data: DataFile, header: IndexHeader) -> OutputSlot {
+        self.slot.fill(data, self.spec.content(), header, self.set.partitions)
     }
 
     /// Another attempt of this map has committed: its output stands.
-    fn into_winner(mut self, out: &Arc<OutputDir>) -> Result<MapOutput> {
+    fn into_winner(mut self, out: &Arc<OutputDir>) -> Result<OutputSlot> {
         let file = out.open_read(&index_name(self.map)?)?;
         let header = IndexHeader::read(out, &file, self.map)?;
         let same = header.partitions == self.spec.partitions()
@@ -111,6 +113,6 @@ const MADE_FOR_A_SINK: Error = Error::new(
 );
 const OTHER_SHUFFLE: Error = Error::new(
     ErrorKind::InvalidState,
-    "the output directory holds this map of a shuffle with another schema or number of \
+    "the output directory holds this map of a shuffle with another kind of rows, schema or number of \
      partitions; use a directory for each shuffle",
 );
