@@ -5,6 +5,7 @@
 
 mod document;
 mod golden;
+mod records;
 mod rows;
 mod tables;
 mod types;
