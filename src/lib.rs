@@ -49,6 +49,9 @@
 //! # }
 //! ```
 //!
+//! Opaque records (bytes and a partition id) go the same way, through [`RecordWriter`] and
+//! [`RecordOutput`].
+//!
 //! What the words mean and which crate owns what is in ARCHITECTURE.md; the bytes on disk are in
 //! docs/FORMAT.md; which partition a row goes to is in docs/PARTITIONING.md.
 
@@ -56,6 +59,7 @@ mod default_dirs;
 pub mod metrics;
 mod std_ports;
 
+pub use bywash_core::block::Records;
 pub use bywash_core::codec::Codec;
 pub use bywash_core::memory::{
     ChargeMode, Consumer, Explanation, HolderReport, LedgerOptions, LedgerSnapshot, MemoryLedger,
@@ -72,9 +76,9 @@ pub use bywash_core::{AttemptId, Error, ErrorKind, Figure, MapId, Result};
 pub use bywash_spill::{
     Canceller, DirCondition, DirIndex, DirReport, FsStore, MapOutput, MemoryBacked, OutputDir,
     OutputDirs, OutputOptions, PARTITIONS_MAX, PartitionReader, Partitioning, PushedOutput,
-    ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store, SweepMode, SweepReport, SyncPolicy,
-    UnusedDir, WriteProgress, WriteSummary, WriteTotals, check_disk_backed, max_tasks,
-    minimum_budget,
+    RecordOutput, RecordReader, RecordSpec, RecordWriter, ShuffleSpec, ShuffleWriter, SpillDirs,
+    SpillOptions, Store, SweepMode, SweepReport, SyncPolicy, UnusedDir, WriteProgress,
+    WriteSummary, WriteTotals, check_disk_backed, max_tasks, minimum_budget,
 };
 pub use default_dirs::{DefaultSpillDirs, default_spill_dirs};
 pub use metrics::{Metrics, MetricsSnapshot};

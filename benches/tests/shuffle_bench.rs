@@ -61,6 +61,17 @@ mod tests {
     }
 
     #[test]
+    fn records_to_files_and_through_a_sink() {
+        let rows = ["--records", "--limit", "30000", "--batch-size", "1000"];
+        for target in [&[][..], &["--sink"], &["--floor"]] {
+            let found = report(&[&rows[..], &["--memory-limit", "3MiB"], target].concat());
+            assert_eq!(found["rows"], 30_000);
+            assert!(found["spilled_bytes"].as_u64().unwrap() > 0, "{found}");
+            assert!(found["output_bytes"].as_u64().unwrap() > 30_000 * 50, "{found}");
+        }
+    }
+
+    #[test]
     fn an_unknown_column_is_an_error() {
         let output = bench(&["--scale-factor", "0.001", "--hash-columns", "0,16"]);
         assert_eq!(output.status.code(), Some(1));

@@ -15,6 +15,7 @@ pub mod partition;
 pub mod policy;
 pub mod port;
 pub mod radix;
+pub mod record;
 mod sync;
 
 pub use error::{Error, ErrorKind, Figure, Result};

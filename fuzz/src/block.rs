@@ -1,25 +1,22 @@
 //! The block decoder, fed as a reader feeds it.
 
-use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bywash::{ChargeMode, Codec, ErrorKind, MemoryLedger};
-use bywash_core::block::{
-    BlockDecoder, BlockVerifier, Decoded, FILLER_BYTES_MIN, HEADER_BYTES, Header, check_filler,
-    filler_bytes, offset,
-};
+use bywash_core::block::{BlockDecoder, Decoded};
 use bywash_core::column::Layout;
 use bywash_tests::blocks::encode_block;
-use bywash_tests::map_files::repair_block;
 
-/// The first byte of an input: what is made right before decoding, so that mutations get past
+use crate::segment::{next_block, repair, verify};
+
+/// In the first byte of an input: blocks are made right before decoding, so that mutations get past
 /// checksums. The rest of it chooses the schema.
-const REPAIR: u8 = 0x80;
+pub(crate) const REPAIR: u8 = 0x80;
 
 /// The ledger of a case.
-const CAPACITY: u64 = 1 << 20;
+pub(crate) const CAPACITY: u64 = 1 << 20;
 /// Rows that are worth encoding again.
 const ROWS_MAX: usize = 1 << 12;
 
@@ -32,11 +29,11 @@ pub fn block_decode(data: &[u8]) -> bool {
     let layout = &layouts[usize::from(choice & !REPAIR) % layouts.len()];
     let mut segment = segment.to_vec();
     if choice & REPAIR != 0 {
-        repair(layout, &mut segment);
+        repair(layout.fingerprint(), &mut segment);
     }
     let decoded = decode(layout, &segment);
     let whole = decoded.is_ok();
-    verify(layout, &segment, whole);
+    verify(layout.fingerprint(), &segment, whole);
     for batch in decoded.unwrap_or_else(|batches| batches) {
         encode_again(layout, &batch);
     }
@@ -75,52 +72,6 @@ fn layouts() -> &'static [Arc<Layout>] {
     })
 }
 
-/// Gives every block of the segment the schema's fingerprint and checksums that hold.
-fn repair(layout: &Layout, segment: &mut [u8]) {
-    let mut start = 0;
-    while let Some(block) = segment.get_mut(start..).filter(|rest| rest.len() >= HEADER_BYTES) {
-        let filler = block.first_chunk().map(|first| filler_bytes(*first));
-        if let Some(Ok(Some(len))) = filler {
-            start += len;
-            continue;
-        }
-        let fingerprint = layout.fingerprint().to_le_bytes();
-        block[offset::FINGERPRINT..offset::CHAIN_OFFSET].copy_from_slice(&fingerprint);
-        let body = block[offset::BODY_BYTES..offset::RAW_BYTES]
-            .try_into()
-            .map_or(0, u32::from_le_bytes) as usize;
-        let end = HEADER_BYTES + body.next_multiple_of(8);
-        let len = end.min(block.len());
-        repair_block(&mut block[..len]);
-        start += len;
-    }
-}
-
-/// The blocks of a segment as a reader finds them; an error when it would.
-fn next_block(segment: &[u8], start: &mut usize) -> Result<Option<(Header, Range<usize>)>, ()> {
-    if *start == segment.len() {
-        return Ok(None);
-    }
-    loop {
-        let rest = segment.get(*start..).ok_or(())?;
-        let first = rest.first_chunk::<FILLER_BYTES_MIN>().ok_or(())?;
-        let Some(len) = filler_bytes(*first).map_err(|_| ())? else {
-            break;
-        };
-        check_filler(rest.get(FILLER_BYTES_MIN..len).ok_or(())?).map_err(|_| ())?;
-        *start += len;
-    }
-    let rest = segment.get(*start..).ok_or(())?;
-    let header = Header::decode(rest.first_chunk::<HEADER_BYTES>().ok_or(())?).map_err(|_| ())?;
-    let len = usize::try_from(header.block_bytes()).map_err(|_| ())?;
-    if len > rest.len() {
-        return Err(());
-    }
-    let body = *start + HEADER_BYTES..*start + HEADER_BYTES + header.body_bytes as usize;
-    *start += len;
-    Ok(Some((header, body)))
-}
-
 /// All batches, or those before the first error.
 fn decode(layout: &Arc<Layout>, segment: &[u8]) -> Result<Vec<RecordBatch>, Vec<RecordBatch>> {
     let ledger = MemoryLedger::new(CAPACITY);
@@ -149,24 +100,6 @@ fn decode(layout: &Arc<Layout>, segment: &[u8]) -> Result<Vec<RecordBatch>, Vec<
         Ok(()) => Ok(batches),
         Err(()) => Err(batches),
     }
-}
-
-/// A merge must not refuse what a reader takes (as long as there is one partition).
-fn verify(layout: &Layout, segment: &[u8], decoded: bool) {
-    let mut start = 0;
-    let Ok(Some((first, _))) = next_block(segment, &mut start) else {
-        return;
-    };
-    let mut same_partition = true;
-    while let Ok(Some((header, _))) = next_block(segment, &mut start) {
-        same_partition &= header.partition == first.partition;
-    }
-    let mut verifier = BlockVerifier::new(first.partition, layout.fingerprint());
-    let outcome = segment
-        .chunks(7)
-        .try_for_each(|piece| verifier.feed(piece))
-        .and_then(|()| verifier.finish());
-    assert!(!(decoded && same_partition) || outcome.is_ok(), "a merge refuses what a reader takes");
 }
 
 fn encode_again(layout: &Arc<Layout>, batch: &RecordBatch) {

@@ -8,10 +8,13 @@
 
 mod block;
 mod index;
+mod records;
 mod schema;
+mod segment;
 
 pub use block::{block_decode, schemas};
 pub use index::{index_decode, right_index};
+pub use records::records_decode;
 pub use schema::schema_decode;
 
 /// The `main` of a target: the fuzzer's, or one that replays files.

@@ -10,8 +10,10 @@ use arrow_data::ArrayData;
 use arrow_schema::{DataType, SchemaRef};
 use bywash::Codec;
 use bywash_core::column::{Layout, Physical, encode_schema};
-use bywash_fuzz::{block_decode, index_decode, right_index, schema_decode, schemas};
-use bywash_tests::blocks::encode_block;
+use bywash_fuzz::{
+    block_decode, index_decode, records_decode, right_index, schema_decode, schemas,
+};
+use bywash_tests::blocks::{encode_block, encode_records};
 
 fn corpus(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target)
@@ -48,6 +50,11 @@ fn index_decode_corpus() {
 }
 
 #[test]
+fn records_decode_corpus() {
+    replay("records_decode", records_decode);
+}
+
+#[test]
 fn schema_decode_corpus() {
     replay("schema_decode", schema_decode);
 }
@@ -80,6 +87,7 @@ fn write_the_seeds() {
             }
         }
     }
+    write_records(&put);
     let index = right_index();
     put("index_decode", "seed", &[vec![0], index.clone()].concat());
     for at in [8, 32, 40, 48, 56, 128, 136, 176, 200] {
@@ -88,6 +96,36 @@ fn write_the_seeds() {
         put("index_decode", &format!("seed-{at}"), &changed);
     }
     put("index_decode", "seed-cut", &index[..100]);
+}
+
+/// Blocks of every width of lengths, of nothing but empty records, with fillers, and chains.
+fn write_records(put: &dyn Fn(&str, &str, &[u8])) {
+    let text = |len: usize| b"some words of text, ".iter().copied().cycle().take(len).collect();
+    let lists: [(&str, Vec<Vec<u8>>); 5] = [
+        ("equal", vec![text(9); 5]),
+        ("short", (0..6).map(|record| text(record * 7 % 23)).collect()),
+        ("wide", (0..3).map(|record| text(5 + record * 150)).collect()),
+        ("empty", vec![Vec::new(); 4]),
+        ("wider", vec![text(65_536), text(3)]),
+    ];
+    for codec in [Codec::None, Codec::Lz4, Codec::ZSTD] {
+        let block = |raw, records: &[Vec<u8>]| encode_records(codec, raw, 5, records).unwrap();
+        let codec = codec.to_string().replace(':', "-");
+        for (name, records) in &lists {
+            if *name == "wider" && codec == "none" {
+                continue;
+            }
+            let filler = *b"BWFL\x08\0\0\0";
+            let whole = block(1 << 17, records);
+            let segment = [whole.clone(), filler.to_vec(), whole].concat();
+            for (repair, suffix) in [(0, ""), (0x80, "-repair")] {
+                let input = [vec![repair], segment.clone()].concat();
+                put("records_decode", &format!("seed-{name}-{codec}{suffix}"), &input);
+            }
+        }
+        let chain = [vec![0x80], block(100, &[text(5), text(250), text(0)])].concat();
+        put("records_decode", &format!("seed-chain-{codec}"), &chain);
+    }
 }
 
 /// Rows whose values are small, every third of them null where there may be nulls.

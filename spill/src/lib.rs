@@ -1,6 +1,7 @@
 //! Bytes to disk and back for the Bywash shuffle engine.
 //!
-//! A [`ShuffleWriter`] takes batches and commits a [`MapOutput`]; [`SpillDirs`] hold its runs,
+//! A [`ShuffleWriter`] takes batches and commits a [`MapOutput`], a [`RecordWriter`] takes opaque
+//! records and commits a [`RecordOutput`]; [`SpillDirs`] hold its runs,
 //! an [`OutputDir`] the result. Both stand on a [`Store`], the one door to the filesystem.
 
 mod map_output;
@@ -9,6 +10,7 @@ mod output_dir;
 mod output_dirs;
 mod quota;
 mod reader;
+mod record_spec;
 mod run;
 mod session;
 mod spec;
@@ -18,13 +20,14 @@ mod sweep;
 mod writer;
 
 pub use map_output::{
-    INDEX_HEADER_BYTES, INDEX_MAGIC, INDEX_VERSION, MapOutput, SCHEMA_BYTES_MAX,
+    INDEX_HEADER_BYTES, INDEX_MAGIC, INDEX_VERSION, MapOutput, RecordOutput, SCHEMA_BYTES_MAX,
     SCHEMA_HEADER_BYTES, SCHEMA_MAGIC, SCHEMA_VERSION, index_offset, schema_offset,
 };
 pub use names::{Token, index_name};
 pub use output_dir::{OutputDir, OutputFile, OutputOptions, SyncPolicy};
 pub use output_dirs::OutputDirs;
-pub use reader::PartitionReader;
+pub use reader::{PartitionReader, RecordReader};
+pub use record_spec::RecordSpec;
 pub use run::{PAGE_BYTES, PAGE_ENTRIES, page_offset};
 pub use spec::{PARTITIONS_MAX, Partitioning, ShuffleSpec, max_tasks, minimum_budget};
 pub use spill_dirs::{
@@ -37,5 +40,5 @@ pub use store::{
 };
 pub use sweep::{IndexNames, SweepMode, SweepReport, sweep_outputs, sweep_sessions};
 pub use writer::{
-    Canceller, PushedOutput, ShuffleWriter, WriteProgress, WriteSummary, WriteTotals,
+    Canceller, PushedOutput, RecordWriter, ShuffleWriter, WriteProgress, WriteSummary, WriteTotals,
 };

@@ -9,7 +9,7 @@ use bywash_core::partition::SparkHash;
 use bywash_core::{Error, ErrorKind, Figure, Result};
 
 use crate::map_output::SCHEMA_BYTES_MAX;
-use crate::writer::WorkingSet;
+use crate::writer::{Columns, WorkingSet};
 
 /// Partitions a shuffle may have: Spark's 24 bits.
 pub const PARTITIONS_MAX: u32 = 1 << 24;
@@ -140,7 +140,7 @@ pub fn minimum_budget(spec: &ShuffleSpec, tasks: usize) -> Result<u64> {
     if tasks == 0 {
         return Err(Error::invalid("the number of tasks is at least 1"));
     }
-    let each = WorkingSet::minimum_bytes(spec)?;
+    let each = WorkingSet::<Columns>::minimum_bytes(spec)?;
     each.checked_mul(tasks as u64).ok_or_else(|| {
         Error::new(ErrorKind::InvalidArgument, "so many tasks need more memory than can be counted")
             .with(Figure::Requested, each)
@@ -153,7 +153,7 @@ pub fn minimum_budget(spec: &ShuffleSpec, tasks: usize) -> Result<u64> {
 /// # Errors
 /// `InvalidArgument` for a codec level out of range.
 pub fn max_tasks(budget: u64, spec: &ShuffleSpec) -> Result<usize> {
-    let each = WorkingSet::minimum_bytes(spec)?;
+    let each = WorkingSet::<Columns>::minimum_bytes(spec)?;
     Ok(usize::try_from(budget / each).unwrap_or(usize::MAX))
 }
 

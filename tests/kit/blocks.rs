@@ -1,8 +1,8 @@
-//! Batches as blocks of any size, by the library's encoder and without a writer around it.
+//! Batches and records as blocks of any size, by the library's encoder and without a writer around it.
 
 use arrow_array::RecordBatch;
 use bywash_core::Result;
-use bywash_core::block::{ArrayRow, BlockEncoder, RowSlice};
+use bywash_core::block::{ArrayRow, BlockEncoder, RecordEncoder, RowSlice};
 use bywash_core::chunk::{CountingSort, SortedChunk, Staging, StagingSize};
 use bywash_core::codec::Codec;
 use bywash_core::column::{ColumnView, Layout, Values};
@@ -39,6 +39,26 @@ pub fn encode_block(
     let chunk = sorted_chunk(layout, &consumer, &views, rows, data_bytes)?;
     let whole = RowSlice { chunk: 0, start: 0, end: chunk.rows() };
     encoder.encode(layout, partition, &[chunk], &[whole], &mut sink)?;
+    Ok(sink.bytes)
+}
+
+/// Records as blocks.
+///
+/// # Errors
+/// Those of the encoder.
+pub fn encode_records(
+    codec: Codec,
+    raw_bytes: usize,
+    partition: u32,
+    records: &[Vec<u8>],
+) -> Result<Vec<u8>> {
+    let consumer = MemoryLedger::unlimited().admit(1, 0)?.remove(0).consumer("kit");
+    let mut encoder = RecordEncoder::try_new(&consumer, codec, raw_bytes)?;
+    let mut sink = VecSink::default();
+    for record in records {
+        encoder.push(partition, record, &mut sink)?;
+    }
+    encoder.finish_block(partition, &mut sink)?;
     Ok(sink.bytes)
 }
 

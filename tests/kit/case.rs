@@ -380,7 +380,7 @@ pub struct Reached {
 }
 
 impl Reached {
-    fn note(&self, progress: &WriteProgress) {
+    pub(crate) fn note(&self, progress: &WriteProgress) {
         let count = |counter: &AtomicU64, some: u64| {
             counter.fetch_add(u64::from(some > 0), Ordering::Relaxed);
         };

@@ -2,7 +2,7 @@
 //! allocator, kernel memory limits, child processes and the one seed.
 //!
 //! Only [`blocks`], [`case`], [`dirs`], [`faults`], [`hoard`], [`lender`], [`map_files`], [`mounts`],
-//! [`storage`], [`stress`] and [`writers`] use the code under test: they drive it.
+//! [`records`], [`storage`], [`stress`] and [`writers`] use the code under test: they drive it.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -28,6 +28,7 @@ pub mod map_files;
 pub mod mounts;
 pub mod oracle;
 pub mod program;
+pub mod records;
 pub mod search;
 pub mod seed;
 pub mod spark_hash;

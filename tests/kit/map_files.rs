@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use bywash_core::block::{HEADER_BYTES, Header, filler_bytes, offset};
+use bywash_core::block::{HEADER_BYTES, Header, RECORDS_FINGERPRINT, filler_bytes, offset};
 use bywash_core::codec::Codec;
 use bywash_core::column::{Layout, encode_schema};
 use bywash_core::{AttemptId, MapId, Result};
@@ -19,7 +19,7 @@ use bywash_spill::{
     SCHEMA_VERSION, index_offset, schema_offset,
 };
 
-use crate::blocks::encode_block;
+use crate::blocks::{encode_block, encode_records};
 
 /// The token in the names of made-up data files.
 pub const TOKEN: &str = "0123456789abcdef";
@@ -31,7 +31,7 @@ pub struct MapFiles {
     pub data_name: String,
     /// The index file's name.
     pub index_name: String,
-    /// The schema file's name.
+    /// The schema file's name; empty where there are records.
     pub schema_name: String,
     /// The data file.
     pub data: Vec<u8>,
@@ -77,6 +77,39 @@ impl MapFiles {
         Ok(files)
     }
 
+    /// As [`MapFiles::build`], of opaque records: a block for each list of them; a record above
+    /// `raw_bytes` becomes a chain.
+    ///
+    /// # Errors
+    /// Those of the encoder.
+    pub fn build_records(
+        codec: Codec,
+        raw_bytes: usize,
+        partitions: &[Vec<Vec<Vec<u8>>>],
+    ) -> Result<Self> {
+        let mut data = Vec::new();
+        let mut arrays = IndexArrays::default();
+        for (partition, blocks) in (0u32..).zip(partitions) {
+            for records in blocks {
+                data.extend(encode_records(codec, raw_bytes, partition, records)?);
+            }
+            let rows = blocks.iter().map(Vec::len).sum::<usize>();
+            arrays.ends.push(data.len() as u64);
+            arrays.rows.push(rows as u64);
+        }
+        let name = DataName { map: MapId(7), attempt: AttemptId(3) };
+        let mut files = Self {
+            data_name: name.text(),
+            index_name: format!("{}.index", name.map),
+            schema_name: String::new(),
+            index: encode_index(name, RECORDS_FINGERPRINT, &arrays, data.len() as u64),
+            schema: Vec::new(),
+            data,
+        };
+        files.repair();
+        Ok(files)
+    }
+
     /// Reads the files of the one map output in `dir`.
     ///
     /// # Errors
@@ -115,6 +148,10 @@ impl MapFiles {
         std::fs::create_dir_all(dir)?;
         std::fs::write(dir.join(&self.data_name), &self.data)?;
         std::fs::write(dir.join(&self.index_name), &self.index)?;
+        // Records have no schema.
+        if self.schema_name.is_empty() {
+            return Ok(());
+        }
         std::fs::write(dir.join(&self.schema_name), &self.schema)
     }
 

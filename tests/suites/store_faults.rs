@@ -72,6 +72,7 @@ fn killed_at_every_operation() {
         (Workload::tiny(), &Variant::ONE_DIR[..]),
         (Workload::several(), &Variant::ONE_DIR[1..3]),
         (Workload::merging(), &Variant::ONE_DIR[1..2]),
+        (Workload::records(), &Variant::ONE_DIR[..2]),
     ] {
         for &variant in variants {
             let points = process_points(&workload);

@@ -10,7 +10,7 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use bywash::{ErrorKind, ShuffleWriter};
 use bywash_tests::faults::{Fault, FaultStore, Repeat, Scope};
-use bywash_tests::storage::{Attempt, Ground, Opened, Variant, Workload, failing};
+use bywash_tests::storage::{Attempt, Ground, Opened, Output, Variant, Workload, failing};
 
 const NOTHING: [PathBuf; 0] = [];
 
@@ -192,7 +192,7 @@ fn cancelled_at_every_operation() {
             let expected = written.is_ok();
             match written {
                 Ok(output) => {
-                    workload.check(&output).unwrap();
+                    workload.check(&Output::Columns(output)).unwrap();
                     through += 1;
                 }
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}"),
@@ -298,7 +298,7 @@ fn refused_at_once() {
     }
     // Nothing was taken: the writer goes on.
     let output = writer.finish().unwrap();
-    written.workload.check(&output).unwrap();
+    written.workload.check(&Output::Columns(output)).unwrap();
 }
 
 fn reclaimable(written: &Written) -> u64 {

@@ -291,42 +291,7 @@ impl BlockDecoder {
 
     fn allocate(&self, bytes: usize, row_bytes: Option<u64>) -> Result<Block> {
         let shells = shell_bytes(&self.layout, self.plan.len()).saturating_add(self.shells);
-        Block::try_new_to_keep(&self.consumer, bytes, shells).map_err(|error| {
-            if error.kind() != ErrorKind::MemoryLimit {
-                return error;
-            }
-            let requested = Block::bytes_to_keep(bytes, shells);
-            let figure = |name| error.figure(name).unwrap_or(0);
-            let (available, budget) = (figure(Figure::Available), figure(Figure::Budget));
-            let held = self.consumer.exported();
-            if held > 0 && requested <= available + held {
-                return Error::new(
-                    ErrorKind::BudgetHeldByCaller,
-                    "the next batch does not fit beside the batches the caller still holds; \
-                     drop some, or read detached",
-                )
-                .with(Figure::Requested, requested)
-                .with(Figure::Held, held)
-                .with(Figure::Budget, budget);
-            }
-            match row_bytes {
-                Some(row_bytes) => Error::new(
-                    ErrorKind::MemoryLimit,
-                    "one row is larger than the reader's budget; raise the budget",
-                )
-                .with(Figure::RowBytes, row_bytes)
-                .with(Figure::Requested, requested)
-                .with(Figure::Available, available)
-                .with(Figure::Budget, budget),
-                None => Error::new(
-                    ErrorKind::MemoryLimit,
-                    "the reader's budget does not hold the next batch; raise the budget",
-                )
-                .with(Figure::Requested, requested)
-                .with(Figure::Available, available)
-                .with(Figure::Budget, budget),
-            }
-        })
+        allocate_to_keep(&self.consumer, bytes, shells, row_bytes)
     }
 
     /// Turns the filled allocation into a validated batch.
@@ -356,10 +321,55 @@ impl BlockDecoder {
     }
 }
 
-struct Frame {
-    tag: u8,
-    buffers: usize,
-    raw_bytes: usize,
+/// Memory for what a caller will keep, or an error that says what to do.
+pub(super) fn allocate_to_keep(
+    consumer: &Consumer,
+    bytes: usize,
+    shells: u64,
+    row_bytes: Option<u64>,
+) -> Result<Block> {
+    Block::try_new_to_keep(consumer, bytes, shells).map_err(|error| {
+        if error.kind() != ErrorKind::MemoryLimit {
+            return error;
+        }
+        let requested = Block::bytes_to_keep(bytes, shells);
+        let figure = |name| error.figure(name).unwrap_or(0);
+        let (available, budget) = (figure(Figure::Available), figure(Figure::Budget));
+        let held = consumer.exported();
+        if held > 0 && requested <= available + held {
+            return Error::new(
+                ErrorKind::BudgetHeldByCaller,
+                "the next batch does not fit beside the batches the caller still holds; \
+                 drop some, or read detached",
+            )
+            .with(Figure::Requested, requested)
+            .with(Figure::Held, held)
+            .with(Figure::Budget, budget);
+        }
+        match row_bytes {
+            Some(row_bytes) => Error::new(
+                ErrorKind::MemoryLimit,
+                "one row is larger than the reader's budget; raise the budget",
+            )
+            .with(Figure::RowBytes, row_bytes)
+            .with(Figure::Requested, requested)
+            .with(Figure::Available, available)
+            .with(Figure::Budget, budget),
+            None => Error::new(
+                ErrorKind::MemoryLimit,
+                "the reader's budget does not hold the next batch; raise the budget",
+            )
+            .with(Figure::Requested, requested)
+            .with(Figure::Available, available)
+            .with(Figure::Budget, budget),
+        }
+    })
+}
+
+pub(super) struct Frame {
+    pub(super) tag: u8,
+    pub(super) buffers: usize,
+    pub(super) raw_bytes: usize,
 }
 
 fn split_prefix<'a>(
@@ -371,7 +381,7 @@ fn split_prefix<'a>(
 }
 
 /// A frame, its stored bytes and what follows.
-fn split_frame(frames: &[u8]) -> Result<(Frame, &[u8], &[u8])> {
+pub(super) fn split_frame(frames: &[u8]) -> Result<(Frame, &[u8], &[u8])> {
     let (header, rest) = frames.split_first_chunk::<FRAME_HEADER_BYTES>().ok_or_else(damaged)?;
     let [tag, zero, b0, b1, r0, r1, r2, r3, s0, s1, s2, s3] = *header;
     let raw_bytes = u32::from_le_bytes([r0, r1, r2, r3]) as usize;
@@ -409,7 +419,7 @@ fn lengths_to_offsets(
     if end == data_bytes as u64 { Ok(()) } else { Err(damaged()) }
 }
 
-fn scratch<'a>(
+pub(super) fn scratch<'a>(
     scratch: &'a mut Option<Block>,
     consumer: &Consumer,
     len: usize,
@@ -427,7 +437,7 @@ fn buffer(owner: &Arc<BlockOwner>, part: &Part) -> Result<Buffer> {
 }
 
 #[cold]
-fn damaged() -> Error {
+pub(super) fn damaged() -> Error {
     Error::corrupt("a block's body contradicts itself")
 }
 

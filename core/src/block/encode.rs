@@ -40,7 +40,7 @@ pub struct BlockEncoder {
 const FRAME_BYTES_MIN: usize = 32 << 10;
 
 /// What a frame adds at most: its header and what a codec adds to any length.
-const FRAME_BYTES_EXTRA: usize = FRAME_HEADER_BYTES + 128;
+pub(super) const FRAME_BYTES_EXTRA: usize = FRAME_HEADER_BYTES + 128;
 
 impl BlockEncoder {
     /// State for blocks of up to `raw_bytes` before compression.
@@ -172,7 +172,7 @@ pub(super) fn put_frame_header(
 }
 
 /// Compresses `raw`, cut at buffer ends, into frames. Returns their length.
-fn compress_frames(
+pub(super) fn compress_frames(
     compressor: &mut Compressor,
     raw: &[u8],
     ends: &[u32],

@@ -2,6 +2,7 @@
 
 #![deny(clippy::indexing_slicing)]
 
+use super::records::RECORDS_FINGERPRINT;
 use crate::{Error, ErrorKind, Figure, Result};
 
 /// The first four bytes of a block, "BWBK" in a file.
@@ -93,7 +94,7 @@ pub struct Header {
     pub body_bytes: u32,
     /// Bytes of all frames once decompressed.
     pub raw_bytes: u32,
-    /// The schema's fingerprint.
+    /// The schema's fingerprint; [`RECORDS_FINGERPRINT`] for records.
     pub fingerprint: u64,
     /// Offset of a chained block's bytes in its row.
     pub chain_offset: u64,
@@ -175,9 +176,17 @@ impl Header {
     }
 
     fn check(&self) -> Result<()> {
-        if self.kind != KIND_COLUMNS {
-            return Err(Error::new(ErrorKind::Unsupported, "a block of an unknown kind")
-                .with(Figure::Found, self.kind));
+        let of_records = self.fingerprint == RECORDS_FINGERPRINT;
+        match self.kind {
+            KIND_COLUMNS if !of_records => {}
+            KIND_RECORDS if of_records => {}
+            KIND_COLUMNS | KIND_RECORDS => {
+                return Err(Error::corrupt("a block's kind and its fingerprint disagree"));
+            }
+            _ => {
+                return Err(Error::new(ErrorKind::Unsupported, "a block of an unknown kind")
+                    .with(Figure::Found, self.kind));
+            }
         }
         if self.body_bytes as usize > BODY_BYTES_MAX || self.raw_bytes as usize > RAW_BYTES_MAX {
             return Err(Error::corrupt("a block is larger than any block may be")
@@ -266,6 +275,8 @@ mod tests {
             Header { flags: FLAG_LAST, chain_bytes: 201, rows: 0, ..HEADER },
             Header { flags: FLAG_MIDDLE, chain_offset: u64::MAX, rows: 0, ..HEADER },
             Header { kind: 9, ..HEADER },
+            Header { kind: KIND_RECORDS, ..HEADER },
+            Header { fingerprint: RECORDS_FINGERPRINT, ..HEADER },
         ];
         for header in wrong {
             assert!(Header::decode(&header.encode()).is_err(), "{header:?}");

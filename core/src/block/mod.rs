@@ -16,6 +16,7 @@ mod decode;
 mod encode;
 mod filler;
 mod header;
+mod records;
 mod row;
 mod shells;
 mod size;
@@ -30,6 +31,10 @@ pub use header::{
     BLOCK_ALIGN, BODY_BYTES_MAX, FLAG_FIRST, FLAG_LAST, FLAG_MIDDLE, FRAME_HEADER_BYTES,
     HEADER_BYTES, Header, KIND_COLUMNS, KIND_RECORDS, MAGIC, RAW_BYTES_MAX, VERSION, frame_offset,
     offset,
+};
+pub use records::{
+    BLOCK_RECORDS_MAX, RECORD_PREFIX_BYTES, RECORDS_FINGERPRINT, RecordDecoder, RecordEncoder,
+    Records, record_prefix_offset,
 };
 pub use row::{ArrayRow, ChunkRow, RowSource};
 pub use shells::shell_bytes;

@@ -18,6 +18,9 @@ const ARC_BYTES: usize = 2 * size_of::<usize>();
 /// trait object and a size.
 const BUFFER_BYTES: usize = ARC_BYTES + 5 * size_of::<usize>();
 
+/// The handle of the block that buffers lie in.
+const BLOCK_BYTES: usize = ARC_BYTES + size_of::<BlockOwner>();
+
 /// What a batch of `layout` with so many buffers keeps allocated beside them: the arrays, the list of
 /// columns, the handles of the buffers and of the block they lie in.
 pub fn shell_bytes(layout: &Layout, buffers: usize) -> u64 {
@@ -36,6 +39,10 @@ pub fn shell_bytes(layout: &Layout, buffers: usize) -> u64 {
         };
         size_of::<ArrayRef>() + ARC_BYTES + array
     });
-    let block = ARC_BYTES + size_of::<BlockOwner>();
-    (block + arrays.sum::<usize>() + buffers * BUFFER_BYTES) as u64
+    (BLOCK_BYTES + arrays.sum::<usize>() + buffers * BUFFER_BYTES) as u64
+}
+
+/// What records that were read keep allocated beside their block.
+pub(super) const fn record_shell_bytes() -> u64 {
+    BLOCK_BYTES as u64
 }

@@ -149,6 +149,11 @@ impl DerefMut for Block {
 }
 
 impl BlockOwner {
+    /// All of the memory.
+    pub fn bytes(&self) -> &[u8] {
+        self.memory.bytes()
+    }
+
     /// An Arrow buffer over part of the memory, or nothing if out of range.
     pub fn buffer(self: &Arc<Self>, offset: usize, len: usize) -> Option<Buffer> {
         let bytes = self.memory.bytes().get(offset..offset.checked_add(len)?)?;

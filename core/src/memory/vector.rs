@@ -70,6 +70,11 @@ impl<T> Vector<T> {
         self.values.clear();
     }
 
+    /// Removes all values from the `len`-th on; the capacity stays.
+    pub fn truncate(&mut self, len: usize) {
+        self.values.truncate(len);
+    }
+
     /// Removes a range of values; the capacity stays.
     pub fn remove_range(&mut self, range: std::ops::Range<usize>) {
         self.values.drain(range);

@@ -22,9 +22,9 @@ const DATA_BYTES_MIN: usize = 64 << 10;
 /// Room for variable data at most: places in it have 32 bits.
 const DATA_BYTES_MAX: usize = 1 << 30;
 /// Bytes of a block before compression.
-const BLOCK_BYTES: (usize, usize) = (64 << 10, 256 << 10);
+pub(super) const BLOCK_BYTES: (usize, usize) = (64 << 10, 256 << 10);
 /// Bytes gathered for one write call.
-const WRITE_BYTES: (usize, usize) = (128 << 10, 512 << 10);
+pub(super) const WRITE_BYTES: (usize, usize) = (128 << 10, 512 << 10);
 
 /// The sizes of a writer's fixed parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ fn complete(
 }
 
 /// A part of the budget as a power of two within bounds.
-fn portion(budget: u64, parts: u64, (least, most): (usize, usize)) -> usize {
+pub(super) fn portion(budget: u64, parts: u64, (least, most): (usize, usize)) -> usize {
     let part = usize::try_from(budget / parts).unwrap_or(usize::MAX).clamp(least, most);
     1 << part.ilog2()
 }

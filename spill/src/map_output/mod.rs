@@ -1,10 +1,11 @@
-//! A committed map output: an index, a data file and the schema they share.
+//! A committed map output: an index, a data file and, for columns, the schema they share.
 //!
 //! `<map>.index` is the only commit point: it appears whole, under a name that was free, after the
 //! data file and the schema file it needs, and goes before them (docs/FORMAT.md). Opening believes nothing: lengths are
 //! checked before memory is asked for, checksums before entries are used.
 
 mod index;
+mod records;
 mod remove;
 mod schema_file;
 
@@ -12,8 +13,9 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use arrow_schema::SchemaRef;
+use bywash_core::block::RECORDS_FINGERPRINT;
 use bywash_core::column::Layout;
-use bywash_core::memory::{ChargeMode, TaskMemory};
+use bywash_core::memory::{ChargeMode, Consumer, TaskMemory};
 use bywash_core::port::ByteSource;
 use bywash_core::{AttemptId, Error, ErrorKind, Figure, MapId, Result};
 
@@ -25,6 +27,7 @@ use crate::writer::PartitionArrays;
 
 pub use index::{INDEX_HEADER_BYTES, INDEX_MAGIC, INDEX_VERSION, index_offset};
 pub(crate) use index::{IndexHeader, data_file_named_by, read_index, write_index};
+pub use records::RecordOutput;
 pub(crate) use remove::{Standing, standing_output};
 pub use schema_file::{
     SCHEMA_BYTES_MAX, SCHEMA_HEADER_BYTES, SCHEMA_MAGIC, SCHEMA_VERSION, schema_offset,
@@ -42,10 +45,17 @@ pub(crate) struct OutputSlot(Arc<OnceLock<Shared>>);
 
 /// What readers of its partitions share.
 pub(crate) struct Shared {
-    pub(crate) layout: Arc<Layout>,
+    pub(crate) content: Content,
     pub(crate) header: IndexHeader,
     pub(crate) arrays: PartitionArrays,
     pub(crate) data: DataFile,
+}
+
+/// What the rows of a map output are.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    Columns(Arc<Layout>),
+    Records,
 }
 
 /// The data file, open for reading.
@@ -59,29 +69,18 @@ impl MapOutput {
     ///
     /// # Errors
     /// `NotFound` if there is none; `Corrupt` if its files are not what was written or not all
-    /// there; `MemoryLimit`.
+    /// there; `InvalidArgument` if it holds records; `MemoryLimit`.
     pub fn open(out: &Arc<OutputDir>, map: MapId, task: &TaskMemory) -> Result<Self> {
-        let consumer = task.consumer("map-output");
-        let file = out.open_read(&index_name(map)?)?;
-        let header = IndexHeader::read(out, &file, map)?;
-        let mut arrays = PartitionArrays::try_new(&consumer, header.partitions)?;
-        read_index(out, &file, &header, &mut arrays)?;
-        let layout = Arc::new(read_schema(out, header.fingerprint, &consumer)?);
-        let data = open_data(out, &header)?;
-        Ok(Self::fill(OutputSlot::default(), data, layout, header, arrays))
+        let slot = open_slot(out, map, task, |fingerprint, consumer| {
+            if fingerprint == RECORDS_FINGERPRINT {
+                return Err(HOLDS_RECORDS);
+            }
+            read_schema(out, fingerprint, consumer).map(|layout| Content::Columns(Arc::new(layout)))
+        })?;
+        Ok(Self::of_slot(slot))
     }
 
-    /// Puts together what was read or just written. Cannot fail, needs no memory.
-    pub(crate) fn fill(
-        slot: OutputSlot,
-        data: DataFile,
-        layout: Arc<Layout>,
-        header: IndexHeader,
-        arrays: PartitionArrays,
-    ) -> Self {
-        let parts = Shared { layout, header, arrays, data };
-        let filled = slot.0.set(parts).is_ok();
-        debug_assert!(filled, "a slot is filled once");
+    pub(crate) const fn of_slot(slot: OutputSlot) -> Self {
         Self { slot }
     }
 
@@ -97,7 +96,7 @@ impl MapOutput {
 
     /// The schema of its rows.
     pub fn schema(&self) -> &SchemaRef {
-        self.slot.parts().layout.schema()
+        self.slot.parts().layout().schema()
     }
 
     /// Identifies the schema in blocks and file names.
@@ -112,22 +111,22 @@ impl MapOutput {
 
     /// Rows of a partition; 0 for one that does not exist.
     pub fn rows(&self, partition: u32) -> u64 {
-        self.slot.parts().arrays.rows.get(partition as usize).copied().unwrap_or(0)
+        self.slot.parts().rows(partition)
     }
 
     /// CRC-32C of a partition's stored bytes; 0 for one that does not exist.
     pub fn crc32c(&self, partition: u32) -> u32 {
-        self.slot.parts().arrays.crcs.get(partition as usize).copied().unwrap_or(0)
+        self.slot.parts().crc32c(partition)
     }
 
     /// Stored bytes of a partition; 0 for one that does not exist.
     pub fn bytes(&self, partition: u32) -> u64 {
-        self.slot.parts().range(partition).map_or(0, |(start, end)| end - start)
+        self.slot.parts().bytes(partition)
     }
 
     /// CRC-32C of a partition's stored bytes; 0 for one that does not exist.
     pub fn checksum(&self, partition: u32) -> u32 {
-        self.slot.parts().arrays.crcs.get(partition as usize).copied().unwrap_or(0)
+        self.slot.parts().crc32c(partition)
     }
 
     /// Rows of all partitions.
@@ -157,14 +156,7 @@ impl MapOutput {
         task: &TaskMemory,
         mode: ChargeMode,
     ) -> Result<PartitionReader> {
-        if partition >= self.partitions() {
-            return Err(Error::invalid("there is no such partition")
-                .with(Figure::Partition, partition)
-                .with(Figure::Partitions, self.partitions()));
-        }
-        if mode == ChargeMode::Host && !task.has_parent() {
-            return Err(NO_HOST);
-        }
+        self.slot.check_readable(partition, task, mode)?;
         PartitionReader::new(self.slot.clone(), partition, task, mode)
     }
 }
@@ -178,6 +170,38 @@ impl fmt::Debug for MapOutput {
 }
 
 impl OutputSlot {
+    /// Puts together what was read or just written. Cannot fail, needs no memory.
+    pub(crate) fn fill(
+        self,
+        data: DataFile,
+        content: Content,
+        header: IndexHeader,
+        arrays: PartitionArrays,
+    ) -> Self {
+        let filled = self.0.set(Shared { content, header, arrays, data }).is_ok();
+        debug_assert!(filled, "a slot is filled once");
+        self
+    }
+
+    /// Whether a partition can be read so.
+    pub(crate) fn check_readable(
+        &self,
+        partition: u32,
+        task: &TaskMemory,
+        mode: ChargeMode,
+    ) -> Result<()> {
+        let partitions = self.parts().header.partitions;
+        if partition >= partitions {
+            return Err(Error::invalid("there is no such partition")
+                .with(Figure::Partition, partition)
+                .with(Figure::Partitions, partitions));
+        }
+        if mode == ChargeMode::Host && !task.has_parent() {
+            return Err(NO_HOST);
+        }
+        Ok(())
+    }
+
     pub(crate) fn parts(&self) -> &Shared {
         match self.0.get() {
             Some(parts) => parts,
@@ -193,6 +217,29 @@ impl fmt::Debug for OutputSlot {
 }
 
 impl Shared {
+    /// The layout of an output that holds columns.
+    pub(crate) fn layout(&self) -> &Arc<Layout> {
+        match &self.content {
+            Content::Columns(layout) => layout,
+            Content::Records => unreachable!("an output of records is a RecordOutput"),
+        }
+    }
+
+    /// Rows of a partition; 0 for one that does not exist.
+    pub(crate) fn rows(&self, partition: u32) -> u64 {
+        self.arrays.rows.get(partition as usize).copied().unwrap_or(0)
+    }
+
+    /// CRC-32C of a partition's stored bytes; 0 for one that does not exist.
+    pub(crate) fn crc32c(&self, partition: u32) -> u32 {
+        self.arrays.crcs.get(partition as usize).copied().unwrap_or(0)
+    }
+
+    /// Stored bytes of a partition; 0 for one that does not exist.
+    pub(crate) fn bytes(&self, partition: u32) -> u64 {
+        self.range(partition).map_or(0, |(start, end)| end - start)
+    }
+
     /// Where a partition's bytes lie in the data file.
     pub(crate) fn range(&self, partition: u32) -> Option<(u64, u64)> {
         let offsets = self.arrays.offsets.get(partition as usize..)?;
@@ -204,6 +251,24 @@ impl ByteSource for DataFile {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
         read_exact_at(self.out.store(), &self.file, bytes, offset)
     }
+}
+
+/// Opens the committed output of `map`; `content` says what its rows are, by the fingerprint, before
+/// the data file is opened.
+fn open_slot(
+    out: &Arc<OutputDir>,
+    map: MapId,
+    task: &TaskMemory,
+    content: impl FnOnce(u64, &Consumer) -> Result<Content>,
+) -> Result<OutputSlot> {
+    let consumer = task.consumer("map-output");
+    let file = out.open_read(&index_name(map)?)?;
+    let header = IndexHeader::read(out, &file, map)?;
+    let mut arrays = PartitionArrays::try_new(&consumer, header.partitions)?;
+    read_index(out, &file, &header, &mut arrays)?;
+    let content = content(header.fingerprint, &consumer)?;
+    let data = open_data(out, &header)?;
+    Ok(OutputSlot::default().fill(data, content, header, arrays))
 }
 
 /// Opens a file that a committed index needs: without it the output is damaged, not absent.
@@ -231,6 +296,8 @@ pub(crate) fn open_data(out: &Arc<OutputDir>, header: &IndexHeader) -> Result<Da
     Ok(DataFile { out: Arc::clone(out), file })
 }
 
+const HOLDS_RECORDS: Error =
+    Error::invalid("this map output holds records, not columns; open it with RecordOutput");
 const NO_HOST: Error = Error::invalid(
     "batches can be charged to the host only if it lends the ledger its memory; give the ledger a \
      parent, or read with another charge mode",

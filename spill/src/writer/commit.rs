@@ -6,8 +6,9 @@ use bywash_core::{Error, ErrorKind, Result};
 
 use super::engine::Engine;
 use super::progress::{Counters, Phase};
+use super::rows::{Rows, RowsSpec};
 use crate::map_output::{
-    DataFile, IndexHeader, MapOutput, Standing, open_data, publish_schema, read_index,
+    DataFile, IndexHeader, OutputSlot, Standing, open_data, publish_schema, read_index,
     standing_output, write_index,
 };
 use crate::names::index_name;
@@ -15,20 +16,20 @@ use crate::output_dir::{OutputDir, OutputFile, Rounds};
 use crate::session::found;
 use crate::store::{Publish, StoreFile};
 
-impl Engine {
+impl<R: Rows> Engine<R> {
     /// Writes the data file, publishes it, and commits the index that names it.
-    pub(super) fn finish(mut self) -> Result<MapOutput> {
+    pub(super) fn finish(mut self) -> Result<OutputSlot> {
         let shared = Arc::clone(&self.shared);
         shared.check_cancelled()?;
         let out = self.out.take().ok_or(MADE_FOR_A_SINK)?;
-        self.sort_last()?;
+        R::before_finish(&mut self)?;
         let mut data = out.create()?;
         let data_bytes = shared
             .counters
             .timed(Phase::Output, || self.write_segments(&mut data, |_, _| Ok(())))?;
-        // Runs and chunks are of no more use: their disk and memory go back before the commit.
+        // Runs and sorted rows are of no more use: their disk and memory go back before the commit.
         self.set.runs.clear();
-        self.release_chunks();
+        self.release_sorted();
         shared.check_cancelled()?;
         let data_name = out.data_name(self.map, self.attempt)?;
         let header = IndexHeader {
@@ -41,7 +42,7 @@ impl Engine {
             data_name,
         };
         let output = shared.counters.timed(Phase::Commit, || self.commit(&out, data, header))?;
-        Counters::add(&shared.counters.output_bytes, output.total_bytes());
+        Counters::add(&shared.counters.output_bytes, output.parts().header.data_bytes);
         Ok(output)
     }
 
@@ -52,10 +53,12 @@ impl Engine {
         out: &Arc<OutputDir>,
         mut data: OutputFile,
         header: IndexHeader,
-    ) -> Result<MapOutput> {
+    ) -> Result<OutputSlot> {
         let mut rounds = Rounds::default();
         // Whose output stands in the end may be another's: it needs the schema as well.
-        publish_schema(out, header.fingerprint, self.spec.encoded_schema())?;
+        if let Some(encoded) = self.spec.encoded_schema() {
+            publish_schema(out, header.fingerprint, encoded)?;
+        }
         while data.publish(&header.data_name)? == Publish::AlreadyExists {
             // Committed by this very attempt before, or still being written by it.
             match standing_output(out, self.map, None, &mut rounds)? {
@@ -104,9 +107,8 @@ impl Engine {
         }
     }
 
-    fn into_output(self, data: DataFile, header: IndexHeader) -> MapOutput {
-        let layout = Arc::clone(self.spec.layout());
-        MapOutput::fill(self.slot, data, layout, header, self.set.partitions)
+    fn into_output(self, data: DataFile, header: IndexHeader) -> OutputSlot {
+        self.slot.fill(data, self.spec.content(), header, self.set.partitions)
     }
 
     /// Another attempt of this map has committed: its output stands.
@@ -116,7 +118,7 @@ impl Engine {
         file: &StoreFile,
         header: IndexHeader,
         data: DataFile,
-    ) -> Result<MapOutput> {
+    ) -> Result<OutputSlot> {
         let same = header.partitions == self.spec.partitions()
             && header.fingerprint == self.spec.fingerprint();
         if !same {
@@ -137,6 +139,6 @@ const MADE_FOR_A_SINK: Error = Error::new(
 );
 const OTHER_SHUFFLE: Error = Error::new(
     ErrorKind::InvalidState,
-    "the output directory holds this map of a shuffle with another schema or number of \
+    "the output directory holds this map of a shuffle with another kind of rows, schema or number of \
      partitions; use a directory for each shuffle",
 );

@@ -1,29 +1,24 @@
-//! Sorted chunks to blocks, and spilling them as a run.
+//! Sorted rows to a run: a spill.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use bywash_core::block::{BlockEncoder, ChunkRow, RowSlice};
 use bywash_core::cast::to_u32;
-use bywash_core::chunk::SortedChunk;
-use bywash_core::column::Layout;
-use bywash_core::memory::{Party, Spill, SpillCause, Vector};
+use bywash_core::memory::{Party, Spill, SpillCause};
 use bywash_core::port::ByteSink;
 use bywash_core::{Error, ErrorKind, Result};
 
 use super::engine::Engine;
 use super::progress::{Counters, Phase};
+use super::rows::Rows;
 use super::working_set::{PartitionArrays, WorkingSet};
 use super::write_buffer::FileSink;
 use crate::output_dir::OutputFile;
 use crate::run::{Run, write_table};
 use crate::spill_dirs::{DirMask, SpillDirs, SpillFile};
 
-/// Rows of a block at most, whatever they take.
-const BLOCK_ROWS_MAX: usize = 1 << 24;
-
-impl Engine {
-    /// Writes all sorted chunks out as a run and gives their memory back, but for the spare.
+impl<R: Rows> Engine<R> {
+    /// Writes all sorted rows out as a run and gives their memory back, but for what is always kept.
     /// Returns the bytes given back. Needs no memory.
     pub(super) fn spill(&mut self, cause: SpillCause) -> Result<u64> {
         // Whoever else asked is answered by this too.
@@ -40,13 +35,14 @@ impl Engine {
 
     fn spill_for(&mut self, cause: SpillCause, asked: Option<(Party, u64)>) -> Result<u64> {
         self.shared.check_cancelled()?;
-        if self.set.chunks.is_empty() {
+        R::before_spill(self)?;
+        if self.set.rows.is_empty() {
             return Ok(0);
         }
         let spilling = self.consumer.begin_spill();
         let (held, start) = (self.consumer.granted(), Instant::now());
-        let written = self.write_chunks();
-        let freed = if written.is_ok() { self.release_chunks() } else { held };
+        let written = self.write_sorted();
+        let freed = if written.is_ok() { self.release_sorted() } else { held };
         drop(spilling);
         self.consumer.record_spill(&Spill {
             cause,
@@ -62,43 +58,78 @@ impl Engine {
         Ok(freed)
     }
 
-    /// Writes all sorted chunks as a run; returns its bytes.
-    fn write_chunks(&mut self) -> Result<u64> {
+    /// Writes all sorted rows as a run; returns its bytes.
+    fn write_sorted(&mut self) -> Result<u64> {
+        let shared = Arc::clone(&self.shared);
+        self.write_run(|rows, spec, partition, sink| {
+            shared.check_cancelled()?;
+            rows.flush_partition(spec, partition, sink).map(|_rows| ())
+        })
+    }
+
+    /// Writes a run of what `segment` appends for each partition; returns its bytes. Needs no memory.
+    fn write_run(
+        &mut self,
+        mut segment: impl FnMut(&mut R, &R::Spec, u32, &mut FileSink<'_>) -> Result<()>,
+    ) -> Result<u64> {
         let shared = Arc::clone(&self.shared);
         shared.counters.timed(Phase::Spill, || {
             self.make_room_for_run()?;
-            let layout = self.spec.layout();
-            let WorkingSet { chunks, slices, encoder, write, partitions, .. } = &mut self.set;
+            let spec = &self.spec;
+            let WorkingSet { rows, write, partitions, .. } = &mut self.set;
             let run = write_run(&self.spill_dirs, |file| {
                 let mut sink = write.begin(file);
-                let mut blocks = Blocks { layout, encoder, slices };
-                for chunk in chunks.iter_mut() {
-                    chunk.rewind();
-                }
+                rows.rewind();
                 for_each_partition(partitions, &mut sink, |partition, sink| {
-                    shared.check_cancelled()?;
-                    blocks.flush_partition(partition, chunks, sink)
+                    segment(rows, spec, partition, sink)
                 })
             })?;
             let written = run.file_bytes();
             Counters::add(&shared.counters.spilled_bytes, written);
-            self.add_run(run)?;
+            self.set.runs.push_within_capacity(run).map_err(|_| RUNS_FULL)?;
             Ok(written)
         })
     }
 
-    pub(super) fn add_run(&mut self, run: Run) -> Result<()> {
-        self.set.runs.push_within_capacity(run).map_err(|_| RUNS_FULL)
+    /// Writes one row that is too large for memory, straight from the caller's, as a run of its own;
+    /// what was before it has been spilled. `encode` appends its blocks; it takes `bytes`.
+    pub(super) fn spill_one(
+        &mut self,
+        partition: u32,
+        bytes: u64,
+        mut encode: impl FnMut(&mut R, &R::Spec, &mut FileSink<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let spilling = self.consumer.begin_spill();
+        let (held, start) = (self.consumer.granted(), Instant::now());
+        let written =
+            self.write_run(
+                |rows, spec, current, sink| {
+                    if current == partition { encode(rows, spec, sink) } else { Ok(()) }
+                },
+            );
+        drop(spilling);
+        self.consumer.record_spill(&Spill {
+            cause: SpillCause::OversizedRow,
+            asked: None,
+            held,
+            freed: 0,
+            written: *written.as_ref().unwrap_or(&0),
+            took: start.elapsed(),
+            failed: written.is_err(),
+        });
+        written?;
+        let counters = &self.shared.counters;
+        counters.count_spill(SpillCause::OversizedRow);
+        self.set.partitions.rows[partition as usize] += 1;
+        Counters::add(&counters.rows, 1);
+        Counters::add(&counters.bytes, bytes);
+        self.answer_reclaim()
     }
 
-    /// Gives back the memory of chunks that were written, keeping one area as the spare.
-    pub(super) fn release_chunks(&mut self) -> u64 {
+    /// Gives back the memory of rows that were written.
+    pub(super) fn release_sorted(&mut self) -> u64 {
         let before = self.consumer.granted();
-        while let Some(chunk) = self.set.chunks.pop() {
-            if self.set.spare.is_none() && chunk.bytes() >= self.set.spare_bytes {
-                self.set.spare = Some(chunk.into_area());
-            }
-        }
+        self.set.rows.release();
         self.note_reclaimable();
         before - self.consumer.granted()
     }
@@ -143,58 +174,6 @@ pub(super) fn for_each_partition(
     write_table(&offsets[1..], sink)?;
     sink.flush()?;
     Ok((data_bytes, sink.position()))
-}
-
-/// What turns rows of chunks into blocks.
-pub(super) struct Blocks<'a> {
-    pub(super) layout: &'a Layout,
-    pub(super) encoder: &'a mut BlockEncoder,
-    pub(super) slices: &'a mut Vector<RowSlice>,
-}
-
-impl Blocks<'_> {
-    /// Appends the rows of one partition, chunk by chunk, as blocks as large as they may be.
-    pub(super) fn flush_partition(
-        &mut self,
-        partition: u32,
-        chunks: &mut [SortedChunk],
-        sink: &mut FileSink<'_>,
-    ) -> Result<()> {
-        let raw_bytes_max = self.encoder.raw_bytes_max();
-        let (mut rows, mut data_bytes) = (0usize, 0usize);
-        self.slices.clear();
-        for index in 0..chunks.len() {
-            let Some((mut start, end)) = chunks[index].take_segment(partition) else {
-                continue;
-            };
-            while start < end {
-                let chunk = &chunks[index];
-                let limit = end.min(start.saturating_add(to_u32(BLOCK_ROWS_MAX - rows)));
-                let sizes = self.encoder.sizes();
-                let (count, data) =
-                    sizes.rows_within(chunk, (start, limit), (rows, data_bytes), raw_bytes_max);
-                let slice = RowSlice { chunk: to_u32(index), start, end: start + count };
-                if count > 0 && self.slices.push_within_capacity(slice).is_ok() {
-                    start += count;
-                    rows += count as usize;
-                    data_bytes += data;
-                } else if rows > 0 {
-                    self.encoder.encode(self.layout, partition, chunks, self.slices, sink)?;
-                    self.slices.clear();
-                    (rows, data_bytes) = (0, 0);
-                } else {
-                    // One row alone is above a block.
-                    let row = ChunkRow { chunk, layout: self.layout, row: start };
-                    self.encoder.encode_chain(self.layout, partition, &row, sink)?;
-                    start += 1;
-                }
-            }
-        }
-        if rows > 0 {
-            self.encoder.encode(self.layout, partition, chunks, self.slices, sink)?;
-        }
-        Ok(())
-    }
 }
 
 impl ByteSink for SpillFile {

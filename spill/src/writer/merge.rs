@@ -8,13 +8,14 @@ use bywash_core::port::ByteSink;
 use bywash_core::{Error, Figure, Result};
 
 use super::engine::{Engine, Signals};
-use super::flush::{Blocks, for_each_partition, write_run};
+use super::flush::{for_each_partition, write_run};
 use super::progress::Counters;
+use super::rows::{Rows, RowsSpec};
 use super::working_set::WorkingSet;
 use super::write_buffer::FileSink;
 use crate::run::{PAGE_BYTES, RUNS_MAX, Run};
 
-impl Engine {
+impl<R: Rows> Engine<R> {
     /// Merges some neighbouring runs if the list is full. Needs no memory.
     pub(super) fn make_room_for_run(&mut self) -> Result<()> {
         if self.set.runs.len() < RUNS_MAX {
@@ -52,24 +53,18 @@ impl Engine {
         mut segment_written: impl FnMut(u32, &mut FileSink<'_>) -> Result<()>,
     ) -> Result<u64> {
         let fingerprint = self.spec.fingerprint();
-        let layout = self.spec.layout();
+        let spec = &self.spec;
         let signals: &Signals = &self.shared;
-        let WorkingSet { runs, windows, write, partitions, chunks, encoder, slices, .. } =
-            &mut self.set;
+        let WorkingSet { rows: sorted, runs, windows, write, partitions } = &mut self.set;
         let mut sink = write.begin(target);
-        let mut blocks = Blocks { layout, encoder, slices };
         runs.iter_mut().for_each(Run::rewind);
-        for chunk in chunks.iter_mut() {
-            chunk.rewind();
-        }
+        sorted.rewind();
         partitions.offsets[0] = 0;
-        for partition in 0..self.spec.partitions() {
+        for partition in 0..spec.partitions() {
             signals.check_cancelled()?;
             let index = partition as usize;
             let mut rows = copy_segments(runs, partition, fingerprint, windows, &mut sink)?;
-            let of_partition = chunks.iter().filter(|chunk| chunk.next_partition() == partition);
-            rows += of_partition.map(|chunk| u64::from(chunk.next_rows())).sum::<u64>();
-            blocks.flush_partition(partition, chunks, &mut sink)?;
+            rows += sorted.flush_partition(spec, partition, &mut sink)?;
             if rows != partitions.rows[index] {
                 return Err(Error::corrupt("a spilled run has lost rows")
                     .with(Figure::Partition, partition)

@@ -9,6 +9,7 @@ use bywash_core::{AttemptId, MapId, Result};
 
 use super::engine::Engine;
 use super::progress::{Counters, Phase};
+use super::rows::{Rows, RowsSpec};
 use super::working_set::PartitionArrays;
 
 /// What a finish into a sink sent: for each partition its bytes, rows and checksum.
@@ -32,7 +33,7 @@ impl PushedOutput {
         self.attempt
     }
 
-    /// Identifies the schema in blocks.
+    /// Identifies the schema in blocks, or says that they hold records.
     pub const fn fingerprint(&self) -> u64 {
         self.fingerprint
     }
@@ -82,12 +83,12 @@ impl fmt::Debug for PushedOutput {
     }
 }
 
-impl Engine {
+impl<R: Rows> Engine<R> {
     /// Sends every partition's segment to `sink`, in ascending order.
     pub(super) fn finish_into(mut self, sink: &mut dyn PartitionSink) -> Result<PushedOutput> {
         let shared = Arc::clone(&self.shared);
         shared.check_cancelled()?;
-        self.sort_last()?;
+        R::before_finish(&mut self)?;
         let sent = shared.counters.timed(Phase::Output, || {
             let partition = Cell::new(0);
             let mut target = Target { sink, partition: &partition };

@@ -6,8 +6,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::engine::Signals;
-use super::handle::ShuffleWriter;
 use super::progress::WriteProgress;
+use super::record_writer::RecordWriter;
+use super::shuffle_writer::ShuffleWriter;
 
 /// Sums over the writers that it was told of. Keeps none of them alive.
 #[derive(Debug, Default)]
@@ -40,7 +41,15 @@ impl WriteTotals {
     /// time changes nothing. Holds a few hundred bytes until the writer and its cancellers are gone
     /// and this or [`WriteTotals::summary`] is called again.
     pub fn watch(&self, writer: &ShuffleWriter) {
-        let signals = writer.signals();
+        self.watch_signals(writer.signals());
+    }
+
+    /// As [`WriteTotals::watch`], for a writer of records.
+    pub fn watch_records(&self, writer: &RecordWriter) {
+        self.watch_signals(writer.signals());
+    }
+
+    fn watch_signals(&self, signals: &Arc<Signals>) {
         let mut watched = self.lock();
         watched.forget_gone();
         if !watched.open.iter().any(|open| Arc::ptr_eq(open, signals)) {

@@ -1,33 +1,17 @@
-//! Everything a writer needs to stage, sort, spill, merge and finish, charged when it is made.
+//! Everything a writer needs to take rows, sort, spill, merge and finish, charged when it is made.
 
-use bywash_core::block::{BlockEncoder, RowSlice};
-use bywash_core::chunk::{CountingSort, SortedChunk, Staging};
-use bywash_core::codec::Codec;
-use bywash_core::memory::{Area, Array, Consumer, Vector};
-use bywash_core::policy::{Sizing, minimum_sizing, sizing};
+use bywash_core::memory::{Array, Consumer, Vector};
 use bywash_core::{Error, ErrorKind, Figure, Result};
 
+use super::rows::{Rows, RowsSpec};
 use super::write_buffer::WriteBuffer;
 use crate::run::{PAGE_BYTES, RUNS_MAX, Run};
-use crate::spec::ShuffleSpec;
-
-/// Sorted chunks the list has room for before it grows.
-const CHUNKS: usize = 16;
-/// Pieces of a block: one for each chunk, or the block ends early.
-const SLICES: usize = 1024;
 
 /// The fixed parts of a writer.
 #[derive(Debug)]
-pub(crate) struct WorkingSet {
-    pub(super) staging: Staging,
-    pub(super) sort: CountingSort,
-    /// Holds any one sorted chunk, so that staged rows can always be sorted; `None` while one does.
-    pub(super) spare: Option<Area>,
-    pub(super) spare_bytes: u64,
-    pub(super) encoder: BlockEncoder,
+pub(crate) struct WorkingSet<R> {
+    pub(super) rows: R,
     pub(super) write: WriteBuffer,
-    pub(super) chunks: Vector<SortedChunk>,
-    pub(super) slices: Vector<RowSlice>,
     pub(super) runs: Vector<Run>,
     /// A table page for each run.
     pub(super) windows: Array<u8>,
@@ -45,12 +29,12 @@ pub(crate) struct PartitionArrays {
     pub(crate) crcs: Array<u32>,
 }
 
-impl WorkingSet {
+impl<R: Rows> WorkingSet<R> {
     /// Reserves and allocates all parts: the largest sizes that leave at least half of the task's
     /// share to sorted rows, else the smallest.
-    pub(super) fn try_new(spec: &ShuffleSpec, consumer: &Consumer) -> Result<Self> {
+    pub(super) fn try_new(spec: &R::Spec, consumer: &Consumer) -> Result<Self> {
         let budget = consumer.task_share();
-        let smallest = minimum_sizing(spec.layout(), spec.codec());
+        let smallest = R::minimum_sizing(spec);
         let needed = Self::bytes_for(spec, smallest)?;
         if needed > budget {
             return Err(Error::new(
@@ -60,7 +44,7 @@ impl WorkingSet {
             .with(Figure::Requested, needed)
             .with(Figure::Available, budget));
         }
-        let wanted = sizing(spec.layout(), spec.codec(), budget);
+        let wanted = R::sizing(spec, budget);
         let bytes = Self::bytes_for(spec, wanted)?;
         if bytes <= budget / 2 && wanted != smallest {
             // A share is not a promise: others may hold the rest of it, and readers of this task.
@@ -75,49 +59,27 @@ impl WorkingSet {
         Self::of_size(spec, consumer, smallest)
     }
 
-    fn of_size(spec: &ShuffleSpec, consumer: &Consumer, sizing: Sizing) -> Result<Self> {
-        let layout = spec.layout();
-        let partitions = spec.partitions();
-        let rows = sizing.staging.rows;
-        let spare = SortedChunk::bytes_max(layout, sizing.staging, partitions);
-        let spare = Area::try_new(consumer, spare)?;
+    fn of_size(spec: &R::Spec, consumer: &Consumer, sizing: R::Sizing) -> Result<Self> {
         Ok(Self {
-            spare_bytes: spare.len() as u64,
-            spare: Some(spare),
-            staging: Staging::try_new(consumer, layout, sizing.staging)?,
-            sort: CountingSort::try_new(consumer, rows, partitions)?,
-            encoder: BlockEncoder::try_new(consumer, layout, spec.codec(), sizing.block_bytes)?,
-            write: WriteBuffer::try_new(consumer, sizing.write_bytes)?,
-            chunks: Vector::try_with_capacity(consumer, CHUNKS)?,
-            slices: Vector::try_with_capacity(consumer, SLICES)?,
+            rows: R::try_new(spec, consumer, sizing)?,
+            write: WriteBuffer::try_new(consumer, R::write_bytes(sizing))?,
             runs: Vector::try_with_capacity(consumer, RUNS_MAX + 1)?,
             windows: Array::try_new(consumer, WINDOWS * PAGE_BYTES)?,
-            partitions: PartitionArrays::try_new(consumer, partitions)?,
+            partitions: PartitionArrays::try_new(consumer, spec.partitions())?,
         })
     }
 
     /// What the smallest writer reserves.
-    pub(crate) fn minimum_bytes(spec: &ShuffleSpec) -> Result<u64> {
-        Self::bytes_for(spec, minimum_sizing(spec.layout(), spec.codec()))
+    pub(crate) fn minimum_bytes(spec: &R::Spec) -> Result<u64> {
+        Self::bytes_for(spec, R::minimum_sizing(spec))
     }
 
-    fn bytes_for(spec: &ShuffleSpec, sizing: Sizing) -> Result<u64> {
-        let layout = spec.layout();
-        let partitions = spec.partitions();
-        let codec: Codec = spec.codec();
-        let parts = [
-            Staging::bytes_for(layout, sizing.staging),
-            CountingSort::bytes_for(sizing.staging.rows, partitions),
-            Area::len_for(SortedChunk::bytes_max(layout, sizing.staging, partitions)) as u64,
-            BlockEncoder::bytes_for(layout, codec, sizing.block_bytes)?,
-            Array::<u8>::bytes_for(sizing.write_bytes),
-            Vector::<SortedChunk>::bytes_for(CHUNKS),
-            Vector::<RowSlice>::bytes_for(SLICES),
-            Vector::<Run>::bytes_for(RUNS_MAX + 1),
-            Array::<u8>::bytes_for(WINDOWS * PAGE_BYTES),
-            PartitionArrays::bytes_for(partitions),
-        ];
-        Ok(parts.iter().sum())
+    fn bytes_for(spec: &R::Spec, sizing: R::Sizing) -> Result<u64> {
+        Ok(R::bytes_for(spec, sizing)?
+            + Array::<u8>::bytes_for(R::write_bytes(sizing))
+            + Vector::<Run>::bytes_for(RUNS_MAX + 1)
+            + Array::<u8>::bytes_for(WINDOWS * PAGE_BYTES)
+            + PartitionArrays::bytes_for(spec.partitions()))
     }
 }
 

@@ -1,12 +1,12 @@
 //! One operation of an attempt fails, or it and all after it: an error or the right rows, nothing
 //! left, the ledger at zero, and the next attempt succeeds.
 
-use bywash::{ErrorKind, MapOutput, Result};
+use bywash::{ErrorKind, Result};
 use bywash_spill::StoreOp;
 
 use super::ground::{Ground, Opened, Variant};
 use super::points::{Covered, Points};
-use super::workload::Workload;
+use super::workload::{Output, Workload};
 use crate::faults::{Fault, FaultStore, Repeat, Scope};
 
 /// Every way of failing.
@@ -179,7 +179,7 @@ impl Trial<'_> {
         assert_eq!(ground.left_when_closed(workload), NOTHING, "{self}, {first:?}: closed");
     }
 
-    fn check_result(&self, result: Result<MapOutput>, expect: Expect, first: StoreOp) {
+    fn check_result(&self, result: Result<Output>, expect: Expect, first: StoreOp) {
         match result {
             Ok(output) => {
                 let checked = self.workload.check(&output);

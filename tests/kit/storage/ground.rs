@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bywash::{
-    ErrorKind, FsStore, MapOutput, MemoryBacked, MemoryLedger, OutputDir, OutputOptions, Result,
-    SpillDirs, SpillOptions, Store, SyncPolicy,
+    ErrorKind, FsStore, MemoryBacked, MemoryLedger, OutputDir, OutputOptions, Result, SpillDirs,
+    SpillOptions, Store, SyncPolicy,
 };
 use bywash_core::column::encode_schema;
 use bywash_spill::StoreOp;
 use tempfile::TempDir;
 
-use super::workload::{MAP, Workload};
+use super::workload::{MAP, Output, Workload};
 use crate::dirs::on_disk;
 use crate::faults::{FaultStore, Scope};
 
@@ -156,13 +156,13 @@ impl Ground {
 
     /// Whether the output is there. Panics unless it is whole or absent.
     pub fn committed(&self, workload: &Workload) -> bool {
-        self.output(|output| workload.check(output)).is_some()
+        self.output(workload, |output| workload.check(output)).is_some()
     }
 
     /// Whose output is there. Panics unless it is whole or absent.
     pub fn committed_by(&self, workload: &Workload) -> Option<u64> {
         let mut attempt = None;
-        self.output(|output| {
+        self.output(workload, |output| {
             attempt = Some(output.attempt().0);
             workload.check(output)
         });
@@ -214,7 +214,11 @@ impl Ground {
     }
 
     /// The data file of the output that is there, opened and shown to `check`.
-    fn output(&self, check: impl FnOnce(&MapOutput) -> Result<(), String>) -> Option<PathBuf> {
+    fn output(
+        &self,
+        workload: &Workload,
+        check: impl FnOnce(&Output) -> Result<(), String>,
+    ) -> Option<PathBuf> {
         let index = self.path.join(OUT).join(format!("{}.index", MAP.0));
         if !index.exists() {
             return None;
@@ -223,7 +227,7 @@ impl Ground {
         let out = OutputDir::open_existing(store, &self.path.join(OUT)).expect("a directory");
         let ledger = MemoryLedger::unlimited();
         let task = ledger.admit(1, 0).expect("a task").swap_remove(0);
-        match MapOutput::open(&out, MAP, &task) {
+        match workload.open(&out, &task) {
             Ok(output) => {
                 check(&output).expect("the output is whole");
                 Some(Path::new(OUT).join(output.data_file_name()))
@@ -234,7 +238,7 @@ impl Ground {
     }
 
     fn without_output(&self, workload: &Workload, mut left: Vec<PathBuf>) -> Vec<PathBuf> {
-        if let Some(data) = self.output(|_| Ok(())) {
+        if let Some(data) = self.output(workload, |_| Ok(())) {
             let index = Path::new(OUT).join(format!("{}.index", MAP.0));
             let before = left.len();
             left.retain(|path| *path != data && *path != index);

@@ -18,7 +18,7 @@ mod workload;
 pub use deep::everything;
 pub use ground::{Ground, Opened, Variant};
 pub use points::{Covered, Points};
-pub use workload::{Attempt, Workload};
+pub use workload::{Attempt, Output, Workload};
 
 /// What a second process does with the argument that its parent handed it.
 pub fn child(argument: &str) {

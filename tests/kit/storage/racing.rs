@@ -4,13 +4,13 @@
 use std::process::{Command, Stdio};
 use std::sync::Barrier;
 
-use bywash::{MapOutput, Result};
+use bywash::Result;
 
 use super::failing::NOTHING;
 use super::ground::{Ground, Opened, Variant};
 use super::killed::{argument, record};
 use super::points::{Covered, Points};
-use super::workload::Workload;
+use super::workload::{Output, Workload};
 use crate::faults::{Fault, Repeat};
 
 /// The first attempt waits before each of the chosen operations while the second one runs to its
@@ -117,7 +117,7 @@ pub fn one_killed(
 fn attempt(workload: &Workload, dirs: &Opened, number: u64) -> Result<u64> {
     let memory = workload.attempt();
     let outcome = workload.write(&memory, dirs, number);
-    let outcome = outcome.map(|output: MapOutput| {
+    let outcome = outcome.map(|output: Output| {
         // Reading may meet the fault as well; what is committed is checked at the end.
         output.attempt().0
     });

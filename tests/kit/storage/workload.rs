@@ -1,4 +1,4 @@
-//! A small shuffle whose rows can be told from their numbers.
+//! A small shuffle, of batches or of records, whose rows can be told from their numbers.
 
 use std::sync::Arc;
 
@@ -7,17 +7,21 @@ use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use bywash::{
-    AttemptId, ChargeMode, Codec, MapId, MapOutput, MemoryLedger, Partitioning, Result,
-    ShuffleSpec, ShuffleWriter, TaskMemory, minimum_budget,
+    AttemptId, ChargeMode, Codec, Error, MapId, MapOutput, MemoryLedger, OutputDir, Partitioning,
+    RecordOutput, RecordSpec, RecordWriter, Result, ShuffleSpec, ShuffleWriter, TaskMemory,
+    minimum_budget,
 };
 
 use super::ground::Opened;
+use crate::records::RecordCall;
 
 /// What is written, and what must come back.
 #[derive(Debug)]
 pub struct Workload {
     name: &'static str,
     spec: ShuffleSpec,
+    /// For records, which have no schema.
+    records: Option<RecordSpec>,
     steps: Vec<Step>,
     /// The numbers of each partition's rows, in order.
     expected: Vec<Vec<i64>>,
@@ -29,7 +33,49 @@ pub struct Workload {
 #[derive(Debug)]
 enum Step {
     Write(RecordBatch, Vec<u32>),
+    Take(RecordCall),
     Spill,
+}
+
+/// What an attempt committed.
+#[derive(Debug)]
+pub enum Output {
+    /// Of batches.
+    Columns(MapOutput),
+    /// Of records.
+    Records(RecordOutput),
+}
+
+impl Output {
+    /// The attempt that committed it.
+    pub fn attempt(&self) -> AttemptId {
+        match self {
+            Self::Columns(output) => output.attempt(),
+            Self::Records(output) => output.attempt(),
+        }
+    }
+
+    /// The name of its data file.
+    pub fn data_file_name(&self) -> &str {
+        match self {
+            Self::Columns(output) => output.data_file_name(),
+            Self::Records(output) => output.data_file_name(),
+        }
+    }
+
+    fn total_rows(&self) -> u64 {
+        match self {
+            Self::Columns(output) => output.total_rows(),
+            Self::Records(output) => output.total_rows(),
+        }
+    }
+
+    fn rows(&self, partition: u32) -> u64 {
+        match self {
+            Self::Columns(output) => output.rows(partition),
+            Self::Records(output) => output.rows(partition),
+        }
+    }
 }
 
 /// One attempt at a map, with its own ledger of the least budget.
@@ -86,9 +132,31 @@ impl Workload {
         workload
     }
 
+    /// Records, with spills of every cause but a merge.
+    pub fn records() -> Self {
+        let mut rows = Rows::new("records", 3, Codec::None).as_records();
+        rows.write(&[SHORT; 30]);
+        rows.spill();
+        rows.write(&[SHORT, LONG_BYTES, SHORT]);
+        rows.write(&[THIRD_BYTES; 4]);
+        rows.write(&[SHORT; 20]);
+        rows.finish(true)
+    }
+
+    /// Records in more runs than a writer keeps.
+    pub fn many_records() -> Self {
+        let mut rows = Rows::new("many-records", 3, Codec::Lz4).as_records();
+        for _ in 0..36 {
+            rows.write(&[SHORT, SHORT, LONG_BYTES]);
+            rows.spill();
+        }
+        rows.write(&[SHORT; 20]);
+        rows.finish(false)
+    }
+
     /// All at the least budget.
-    pub fn all() -> [Self; 3] {
-        [Self::tiny(), Self::several(), Self::merging()]
+    pub fn all() -> [Self; 5] {
+        [Self::tiny(), Self::several(), Self::merging(), Self::records(), Self::many_records()]
     }
 
     /// The one of that name.
@@ -121,13 +189,35 @@ impl Workload {
     }
 
     /// Writes everything and finishes.
-    pub fn write(&self, attempt: &Attempt, dirs: &Opened, number: u64) -> Result<MapOutput> {
-        let mut writer = self.writer(attempt, dirs, number)?;
-        self.write_rows(&mut writer)?;
-        writer.finish()
+    pub fn write(&self, attempt: &Attempt, dirs: &Opened, number: u64) -> Result<Output> {
+        let Some(spec) = &self.records else {
+            let mut writer = self.writer(attempt, dirs, number)?;
+            self.write_rows(&mut writer)?;
+            return writer.finish().map(Output::Columns);
+        };
+        let (spill, out) = (&dirs.spill, &dirs.out);
+        let attempt = (&attempt.task, AttemptId(number));
+        let mut writer = RecordWriter::new(spec, attempt.0, spill, out, MAP, attempt.1)?;
+        for step in &self.steps {
+            match step {
+                Step::Write(..) => return Err(OF_RECORDS),
+                Step::Take(call) => call.write(&mut writer)?,
+                Step::Spill => drop(writer.spill()?),
+            }
+        }
+        writer.finish().map(Output::Records)
     }
 
-    /// A writer for one attempt.
+    /// Opens what an attempt has committed.
+    pub fn open(&self, out: &Arc<OutputDir>, task: &TaskMemory) -> Result<Output> {
+        if self.records.is_some() {
+            RecordOutput::open(out, MAP, task).map(Output::Records)
+        } else {
+            MapOutput::open(out, MAP, task).map(Output::Columns)
+        }
+    }
+
+    /// A writer for one attempt; not of records.
     pub fn writer(&self, attempt: &Attempt, dirs: &Opened, number: u64) -> Result<ShuffleWriter> {
         let (spill, out) = (&dirs.spill, &dirs.out);
         ShuffleWriter::new(&self.spec, &attempt.task, spill, out, MAP, AttemptId(number))
@@ -138,6 +228,7 @@ impl Workload {
         for step in &self.steps {
             match step {
                 Step::Write(batch, ids) => writer.write_with_ids(batch, ids)?,
+                Step::Take(_) => return Err(OF_RECORDS),
                 Step::Spill => drop(writer.spill()?),
             }
         }
@@ -148,32 +239,62 @@ impl Workload {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn check(&self, output: &MapOutput) -> Result<(), String> {
+    pub fn check(&self, output: &Output) -> Result<(), String> {
         let ledger = MemoryLedger::unlimited();
         let task = ledger.admit(1, 0).map_err(text)?.swap_remove(0);
         if output.total_rows() != self.rows() as u64 {
             return Err(format!("{} rows of {}", output.total_rows(), self.rows()));
         }
         for (partition, expected) in (0..).zip(&self.expected) {
-            let mut numbers = Vec::with_capacity(expected.len());
-            for batch in output.read(partition, &task, ChargeMode::Detached).map_err(text)? {
-                let batch = batch.map_err(text)?;
-                let payloads = batch.column(1).as_string::<i32>();
-                for (row, &number) in
-                    batch.column(0).as_primitive::<Int64Type>().values().iter().enumerate()
-                {
-                    if !is_payload(payloads.value(row), number) {
-                        return Err(format!("row {number} has another row's payload"));
-                    }
-                    numbers.push(number);
-                }
-            }
+            let numbers = match output {
+                Output::Columns(output) => numbers_of_rows(output, partition, &task)?,
+                Output::Records(output) => numbers_of_records(output, partition, &task)?,
+            };
             if numbers != *expected || output.rows(partition) != expected.len() as u64 {
                 return Err(format!("the rows of partition {partition} are not those written"));
             }
         }
         Ok(())
     }
+}
+
+fn numbers_of_rows(
+    output: &MapOutput,
+    partition: u32,
+    task: &TaskMemory,
+) -> Result<Vec<i64>, String> {
+    let mut numbers = Vec::new();
+    for batch in output.read(partition, task, ChargeMode::Detached).map_err(text)? {
+        let batch = batch.map_err(text)?;
+        let payloads = batch.column(1).as_string::<i32>();
+        let values = batch.column(0).as_primitive::<Int64Type>().values();
+        for (row, &number) in values.iter().enumerate() {
+            if !is_payload(payloads.value(row), number) {
+                return Err(format!("row {number} has another row's payload"));
+            }
+            numbers.push(number);
+        }
+    }
+    Ok(numbers)
+}
+
+fn numbers_of_records(
+    output: &RecordOutput,
+    partition: u32,
+    task: &TaskMemory,
+) -> Result<Vec<i64>, String> {
+    let mut numbers = Vec::new();
+    for records in output.read(partition, task, ChargeMode::Detached).map_err(text)? {
+        for record in records.map_err(text)?.iter() {
+            let (number, payload) = record.split_first_chunk().ok_or("a short record")?;
+            let number = i64::from_le_bytes(*number);
+            if !is_payload(str::from_utf8(payload).map_err(text)?, number) {
+                return Err(format!("record {number} has another one's payload"));
+            }
+            numbers.push(number);
+        }
+    }
+    Ok(numbers)
 }
 
 impl Attempt {
@@ -206,6 +327,7 @@ struct Rows {
     name: &'static str,
     schema: Arc<Schema>,
     codec: Codec,
+    records: bool,
     steps: Vec<Step>,
     expected: Vec<Vec<i64>>,
     next: i64,
@@ -221,18 +343,24 @@ impl Rows {
             name,
             schema,
             codec,
+            records: false,
             steps: Vec::new(),
             expected: vec![Vec::new(); partitions],
             next: 0,
         }
     }
 
+    const fn as_records(mut self) -> Self {
+        self.records = true;
+        self
+    }
+
     /// A batch of rows whose payloads have these lengths.
     fn write(&mut self, lengths: &[usize]) {
         let mut ids = Vec::with_capacity(lengths.len());
         let numbers: Vec<i64> = (self.next..).take(lengths.len()).collect();
-        let payloads = numbers.iter().zip(lengths).map(|(number, len)| payload(*number, *len));
-        let payloads: StringArray = payloads.map(Some).collect();
+        let payloads: Vec<String> =
+            numbers.iter().zip(lengths).map(|(number, len)| payload(*number, *len)).collect();
         for &number in &numbers {
             let partitions = u64::try_from(self.expected.len()).expect("few");
             let mixed = number.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
@@ -241,6 +369,16 @@ impl Rows {
             self.expected[usize::try_from(id).expect("few")].push(number);
         }
         self.next += i64::try_from(numbers.len()).expect("few");
+        if self.records {
+            let record = |(number, payload): (&i64, &String)| {
+                [&number.to_le_bytes()[..], payload.as_bytes()].concat()
+            };
+            let records: Vec<Vec<u8>> = numbers.iter().zip(&payloads).map(record).collect();
+            let records = ids.iter().copied().zip(records.iter().map(Vec::as_slice));
+            self.steps.push(Step::Take(RecordCall::of(records)));
+            return;
+        }
+        let payloads: StringArray = payloads.into_iter().map(Some).collect();
         let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(numbers)), Arc::new(payloads)];
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).expect("a batch");
         self.steps.push(Step::Write(batch, ids));
@@ -254,10 +392,19 @@ impl Rows {
         let partitions = u32::try_from(self.expected.len()).expect("few");
         let spec = ShuffleSpec::new(self.schema, partitions, Partitioning::Ids);
         let spec = spec.expect("a spec").with_codec(self.codec);
+        let records = self.records.then(|| {
+            let spec = RecordSpec::new(partitions).expect("a spec");
+            spec.with_codec(self.codec)
+        });
+        let budget = match &records {
+            Some(spec) => spec.minimum_budget(1),
+            None => minimum_budget(&spec, 1),
+        };
         Workload {
             name: self.name,
-            budget: minimum_budget(&spec, 1).expect("a budget"),
+            budget: budget.expect("a budget"),
             spec,
+            records,
             steps: self.steps,
             expected: self.expected,
             small,
@@ -293,5 +440,8 @@ const SHORT: usize = 9;
 static MANY: [usize; 2500] = [SHORT; 2500];
 /// Above what the smallest writer stages.
 const OVERSIZED_BYTES: usize = 80 << 10;
-/// Several writes and blocks.
+/// Several writes and blocks; more than the smallest arena of records.
 const LONG_BYTES: usize = 300 << 10;
+/// More than a third of the smallest arena.
+const THIRD_BYTES: usize = 90 << 10;
+const OF_RECORDS: Error = Error::invalid("this workload is written another way");

@@ -13,6 +13,7 @@ use bywash_spill::{SCHEMA_HEADER_BYTES, index_offset, schema_offset};
 use bywash_tests::map_files::MapFiles;
 
 use crate::outputs::{CODECS, chained, framed, mixed};
+use crate::records;
 use crate::subject::{Demand, Part, Subject};
 
 const EXTREMES: [u64; 9] =
@@ -35,6 +36,15 @@ fn extreme_values_in_every_place_of_a_chain() {
 #[test]
 fn extreme_values_in_every_place_of_a_block_of_several_frames() {
     extremes_in_data(&framed(Codec::ZSTD));
+}
+
+#[test]
+fn extreme_values_in_every_place_of_records() {
+    for codec in CODECS {
+        extremes_in_data(&records::mixed(codec));
+        extremes_in_data(&records::chained(codec));
+    }
+    extremes_in_data(&records::framed(Codec::ZSTD));
 }
 
 fn extremes_in_data(subject: &Subject) {
@@ -62,8 +72,12 @@ fn extremes_in_data(subject: &Subject) {
 
 #[test]
 fn extreme_values_in_every_place_of_an_index_and_a_schema() {
-    let subject = mixed(Codec::Lz4);
-    for part in [Part::Index, Part::Schema] {
+    extremes_beside_data(&mixed(Codec::Lz4));
+    extremes_beside_data(&records::mixed(Codec::Lz4));
+}
+
+fn extremes_beside_data(subject: &Subject) {
+    for &part in &subject.parts()[1..] {
         for place in 0..subject.bytes(part).len() {
             for width in [1, 4, 8] {
                 for value in EXTREMES {
@@ -123,6 +137,31 @@ fn a_chain_that_claims_a_huge_row_is_refused_by_the_ledger() {
                 assert_eq!(error.kind(), ErrorKind::MemoryLimit, "{what}: {error}");
                 assert_eq!(error.figure(Figure::RowBytes), Some(row + length_bytes));
             }
+        }
+    }
+}
+
+/// As of a row: a record has no more than 4 GiB.
+#[test]
+fn a_chain_that_claims_a_huge_record_is_refused_by_the_ledger() {
+    let subject = records::chained(Codec::None);
+    let blocks = subject.files.blocks();
+    for record in [2 << 20, u64::from(u32::MAX), 1 << 32, 1 << 40, u64::MAX - 8] {
+        let mut files = subject.files.clone();
+        for block in &blocks {
+            let at = block.start + offset::CHAIN_BYTES;
+            if files.data[at..at + 8] != [0; 8] {
+                files.data[at..at + 8].copy_from_slice(&record.to_le_bytes());
+            }
+        }
+        files.repair_blocks(&blocks);
+        let what = format!("a record of {record}");
+        let error = subject.check_files(&files, Demand::NothingWrong, &what).unwrap();
+        if u32::try_from(record).is_ok() {
+            assert_eq!(error.kind(), ErrorKind::MemoryLimit, "{what}: {error}");
+            assert_eq!(error.figure(Figure::RowBytes), Some(record));
+        } else {
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
         }
     }
 }

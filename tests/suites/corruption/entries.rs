@@ -1,6 +1,7 @@
 //! Index entries that were moved, swapped or replaced.
 
 use crate::outputs::{CODECS, chained, mixed};
+use crate::records;
 use crate::subject::{Demand, Subject};
 
 #[test]
@@ -8,6 +9,8 @@ fn entries_moved_to_another_block() {
     for codec in CODECS {
         move_entries(&mixed(codec));
         move_entries(&chained(codec));
+        move_entries(&records::mixed(codec));
+        move_entries(&records::chained(codec));
     }
 }
 

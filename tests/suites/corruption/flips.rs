@@ -3,7 +3,8 @@
 use bywash::Codec;
 
 use crate::outputs::{CODECS, chained, framed, mixed};
-use crate::subject::{Part, Subject};
+use crate::records;
+use crate::subject::Subject;
 
 #[test]
 fn every_bit_and_length_of_a_mixed_output() {
@@ -29,9 +30,20 @@ fn every_bit_and_length_of_a_block_of_several_frames() {
     }
 }
 
+#[test]
+fn every_bit_and_length_of_records() {
+    for codec in CODECS {
+        sweep(&records::mixed(codec));
+        sweep(&records::chained(codec));
+    }
+    for codec in [Codec::Lz4, Codec::ZSTD] {
+        sweep(&records::framed(codec));
+    }
+}
+
 /// Nothing in the three files is free of checks, so each damage is an error.
 fn sweep(subject: &Subject) {
-    for part in Part::ALL {
+    for &part in subject.parts() {
         let bytes = subject.bytes(part);
         for (offset, byte) in bytes.iter().enumerate() {
             for bit in 0..8 {

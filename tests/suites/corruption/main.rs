@@ -10,6 +10,7 @@ mod entries;
 mod fillers;
 mod flips;
 mod outputs;
+mod records;
 mod subject;
 
 #[global_allocator]

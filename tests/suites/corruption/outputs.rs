@@ -97,5 +97,5 @@ fn subject(
     let files = MapFiles::build(schema, codec, raw_bytes, partitions).unwrap();
     let rows = partitions.iter();
     let expected = rows.map(|batches| concat_batches(schema, batches).unwrap());
-    Subject::new(files, expected.collect(), 1 << 20)
+    Subject::new(files, expected.collect::<Vec<_>>(), 1 << 20)
 }

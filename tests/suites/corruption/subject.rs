@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use bywash::{
-    ChargeMode, Error, ErrorKind, FsStore, MapId, MapOutput, MemoryLedger, OutputDir, Result,
-    TaskMemory,
+    ChargeMode, Error, ErrorKind, FsStore, MapId, MapOutput, MemoryLedger, OutputDir, RecordOutput,
+    Records, Result,
 };
 use bywash_tests::map_files::MapFiles;
 
@@ -26,9 +26,15 @@ pub(crate) struct Subject {
     /// The undamaged files.
     pub(crate) files: MapFiles,
     /// All rows of each partition.
-    pub(crate) expected: Vec<RecordBatch>,
+    pub(crate) expected: Expected,
     /// The ledger that reading is given.
     pub(crate) capacity: u64,
+}
+
+/// What must be read.
+pub(crate) enum Expected {
+    Columns(Vec<RecordBatch>),
+    Records(Vec<Vec<Vec<u8>>>),
 }
 
 /// One of the three files.
@@ -40,7 +46,7 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 3] = [Self::Data, Self::Index, Self::Schema];
+    const ALL: [Self; 3] = [Self::Data, Self::Index, Self::Schema];
 }
 
 /// What may come of reading.
@@ -55,7 +61,8 @@ pub(crate) enum Demand {
 }
 
 impl Subject {
-    pub(crate) fn new(files: MapFiles, expected: Vec<RecordBatch>, capacity: u64) -> Self {
+    pub(crate) fn new(files: MapFiles, expected: impl Into<Expected>, capacity: u64) -> Self {
+        let expected = expected.into();
         // A million small changes: in memory where the system has such a directory.
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         let dir = dir.unwrap();
@@ -66,6 +73,14 @@ impl Subject {
         // Undamaged, it is right.
         assert!(subject.check(Demand::RightUntilError, &"undamaged").is_none());
         subject
+    }
+
+    /// The files there are.
+    pub(crate) const fn parts(&self) -> &'static [Part] {
+        match self.expected {
+            Expected::Columns(_) => &Part::ALL,
+            Expected::Records(_) => &[Part::Data, Part::Index],
+        }
     }
 
     pub(crate) fn bytes(&self, part: Part) -> &[u8] {
@@ -152,48 +167,21 @@ impl Subject {
 
     fn read(&self, ledger: &MemoryLedger, demand: Demand) -> Result<(), Wrong> {
         let task = ledger.admit(1, 0)?.remove(0);
-        let output = MapOutput::open(&self.out, self.map, &task)?;
-        let mut outcome = Ok(());
-        // Every partition is read, also after an error in another one: wrong rows outrank it.
-        for partition in 0..output.partitions() {
-            match self.read_partition(&output, partition, &task, demand) {
-                Err(Wrong::Rows) => return Err(Wrong::Rows),
-                Err(error) => outcome = Err(error),
-                Ok(()) => {}
+        match &self.expected {
+            Expected::Columns(expected) => {
+                let output = MapOutput::open(&self.out, self.map, &task)?;
+                read_all(output.partitions(), expected, demand, |partition, expected| {
+                    let batches = output.read(partition, &task, ChargeMode::Ledger)?;
+                    read_partition(batches, expected, demand)
+                })
             }
-        }
-        if demand != Demand::WithinBounds && output.partitions() as usize != self.expected.len() {
-            return Err(Wrong::Rows);
-        }
-        outcome
-    }
-
-    fn read_partition(
-        &self,
-        output: &MapOutput,
-        partition: u32,
-        task: &TaskMemory,
-        demand: Demand,
-    ) -> Result<(), Wrong> {
-        let expected = self.expected.get(partition as usize);
-        let mut rows = 0;
-        let mut right = true;
-        for batch in output.read(partition, task, ChargeMode::Ledger)? {
-            let batch = batch?;
-            right &= expected.is_some_and(|expected| {
-                let len = batch.num_rows();
-                rows + len <= expected.num_rows() && batch == expected.slice(rows, len)
-            });
-            rows += batch.num_rows();
-            if demand == Demand::RightUntilError && !right {
-                return Err(Wrong::Rows);
+            Expected::Records(expected) => {
+                let output = RecordOutput::open(&self.out, self.map, &task)?;
+                read_all(output.partitions(), expected, demand, |partition, expected| {
+                    let batches = output.read(partition, &task, ChargeMode::Ledger)?;
+                    read_partition(batches, expected, demand)
+                })
             }
-        }
-        let complete = expected.is_some_and(|expected| rows == expected.num_rows());
-        if demand == Demand::WithinBounds || (right && complete) {
-            Ok(())
-        } else {
-            Err(Wrong::Rows)
         }
     }
 
@@ -212,6 +200,102 @@ impl Subject {
         };
         let path: PathBuf = self.dir.path().join(name);
         std::fs::File::options().write(true).open(path).unwrap()
+    }
+}
+
+/// Reads every partition, also after an error in another one: wrong rows outrank it.
+fn read_all<T>(
+    partitions: u32,
+    expected: &[T],
+    demand: Demand,
+    read: impl Fn(u32, Option<&T>) -> Result<(), Wrong>,
+) -> Result<(), Wrong> {
+    let mut outcome = Ok(());
+    for partition in 0..partitions {
+        match read(partition, expected.get(partition as usize)) {
+            Err(Wrong::Rows) => return Err(Wrong::Rows),
+            Err(error) => outcome = Err(error),
+            Ok(()) => {}
+        }
+    }
+    if demand != Demand::WithinBounds && partitions as usize != expected.len() {
+        return Err(Wrong::Rows);
+    }
+    outcome
+}
+
+fn read_partition<B: Batch>(
+    batches: impl Iterator<Item = Result<B>>,
+    expected: Option<&B::All>,
+    demand: Demand,
+) -> Result<(), Wrong> {
+    let mut rows = 0;
+    let mut right = true;
+    for batch in batches {
+        let batch = batch?;
+        right &= expected.is_some_and(|expected| batch.is_in(expected, rows));
+        rows += batch.rows();
+        if demand == Demand::RightUntilError && !right {
+            return Err(Wrong::Rows);
+        }
+    }
+    let complete = expected.is_some_and(|expected| rows == B::all_rows(expected));
+    if demand == Demand::WithinBounds || (right && complete) { Ok(()) } else { Err(Wrong::Rows) }
+}
+
+/// What reading gives, and all of a partition's.
+trait Batch {
+    type All;
+
+    fn rows(&self) -> usize;
+    fn all_rows(all: &Self::All) -> usize;
+    /// Whether these are the rows of `all` from `start` on.
+    fn is_in(&self, all: &Self::All, start: usize) -> bool;
+}
+
+impl Batch for RecordBatch {
+    type All = Self;
+
+    fn rows(&self) -> usize {
+        self.num_rows()
+    }
+
+    fn all_rows(all: &Self) -> usize {
+        all.num_rows()
+    }
+
+    fn is_in(&self, all: &Self, start: usize) -> bool {
+        let len = self.num_rows();
+        start + len <= all.num_rows() && *self == all.slice(start, len)
+    }
+}
+
+impl Batch for Records {
+    type All = Vec<Vec<u8>>;
+
+    fn rows(&self) -> usize {
+        self.len()
+    }
+
+    fn all_rows(all: &Vec<Vec<u8>>) -> usize {
+        all.len()
+    }
+
+    fn is_in(&self, all: &Vec<Vec<u8>>, start: usize) -> bool {
+        let all = all.get(start..start + self.len());
+        all.is_some_and(|all| all.iter().zip(self.iter()).all(|(right, found)| right == found))
+    }
+}
+
+impl From<Vec<RecordBatch>> for Expected {
+    fn from(batches: Vec<RecordBatch>) -> Self {
+        Self::Columns(batches)
+    }
+}
+
+impl From<Vec<Vec<Vec<u8>>>> for Expected {
+    fn from(records: Vec<Vec<Vec<u8>>>) -> Self {
+        Self::Records(records)
     }
 }
 

@@ -6,6 +6,7 @@
 mod checksum;
 mod document;
 mod golden;
+mod records;
 mod rows;
 mod tables;
 mod types;

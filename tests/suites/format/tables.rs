@@ -2,9 +2,10 @@
 
 use bywash::{Codec, PARTITIONS_MAX};
 use bywash_core::block::{
-    self, BLOCK_ALIGN, BODY_BYTES_MAX, FILLER_BYTES_MAX, FILLER_BYTES_MIN, FILLER_MAGIC,
-    FLAG_FIRST, FLAG_LAST, FLAG_MIDDLE, FRAME_HEADER_BYTES, HEADER_BYTES, KIND_COLUMNS,
-    KIND_RECORDS, RAW_BYTES_MAX, filler_offset, frame_offset, offset,
+    self, BLOCK_ALIGN, BLOCK_RECORDS_MAX, BODY_BYTES_MAX, FILLER_BYTES_MAX, FILLER_BYTES_MIN,
+    FILLER_MAGIC, FLAG_FIRST, FLAG_LAST, FLAG_MIDDLE, FRAME_HEADER_BYTES, HEADER_BYTES,
+    KIND_COLUMNS, KIND_RECORDS, RAW_BYTES_MAX, RECORD_PREFIX_BYTES, filler_offset, frame_offset,
+    offset, record_prefix_offset,
 };
 use bywash_core::codec::{TAG_LZ4, TAG_NONE, TAG_ZSTD};
 use bywash_core::column::ENTRIES_MAX;
@@ -70,6 +71,15 @@ fn fields_are_where_the_document_says() {
             ("stored_bytes", frame_offset::STORED_BYTES),
         ],
         FRAME_HEADER_BYTES,
+    );
+    compare(
+        "record prefix",
+        &[
+            ("width", record_prefix_offset::WIDTH),
+            ("zeros", record_prefix_offset::ZEROS),
+            ("length", record_prefix_offset::LENGTH),
+        ],
+        RECORD_PREFIX_BYTES,
     );
     compare(
         "filler",
@@ -151,6 +161,7 @@ fn numbers_are_what_the_document_says() {
             ("FILLER_BYTES_MAX", FILLER_BYTES_MAX as u64),
             ("PARTITIONS_MAX", PARTITIONS_MAX.into()),
             ("SCHEMA_BYTES_MAX", SCHEMA_BYTES_MAX),
+            ("BLOCK_RECORDS_MAX", BLOCK_RECORDS_MAX as u64),
             ("ENTRIES_MAX", ENTRIES_MAX.into()),
             ("PAGE_ENTRIES", PAGE_ENTRIES as u64),
         ],

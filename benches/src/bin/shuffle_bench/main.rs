@@ -8,6 +8,12 @@
 //! shuffle_bench --scale-factor 1 --partitions 200 --memory-limit 64MiB --floor --json --cpu 1
 //! ```
 //!
+//! `--records` shuffles opaque records instead, to files or, with `--sink`, through a sink:
+//!
+//! ```text
+//! shuffle_bench --records --partitions 2000 --memory-limit 256MiB --floor --cpu 1
+//! ```
+//!
 //! Without `--floor` files are streamed and reading them is part of the time. With it the rows are
 //! decoded before the clock, for both sides, and runs of the engine and of the floor alternate, so
 //! that a slower moment of the machine meets both. `floor_ratio` is the median over those pairs.
@@ -20,6 +26,7 @@ mod columns;
 mod failure;
 mod floor;
 mod ledger_cost;
+mod records;
 mod report;
 mod shuffle;
 mod source;
@@ -28,7 +35,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use bywash::{Codec, Partitioning, ShuffleSpec};
+use bywash::{Codec, Partitioning, RecordSpec, ShuffleSpec};
 use bywash_cli::args::{parse_codec, parse_count, parse_scale_factor};
 use bywash_cli::report::{print, warn};
 use bywash_cli::sizes::parse_positive_size;
@@ -42,6 +49,7 @@ use crate::columns::Columns;
 use crate::failure::{Result, fail};
 use crate::floor::{FloorPlan, Variant};
 use crate::ledger_cost::LedgerCost;
+use crate::records::RecordPlan;
 use crate::report::{FloorReport, Report, TriedVariant, median};
 use crate::shuffle::{Ids, Plan, ShuffleRun};
 use crate::source::Source;
@@ -59,6 +67,13 @@ struct Arguments {
     /// Number of partitions.
     #[arg(long, default_value_t = 200, value_parser = parse_count)]
     partitions: u32,
+    /// Generated records of 104 bytes as opaque bytes, placed by ids; `--limit` of them [default:
+    /// 20000000].
+    #[arg(long, conflicts_with_all = ["input", "scale_factor", "hash_columns", "partitioning"])]
+    records: bool,
+    /// Push records to a sink that only counts them, instead of writing an output.
+    #[arg(long, requires = "records")]
+    sink: bool,
     /// How rows are placed.
     #[arg(long, value_enum, default_value_t = PartitioningChoice::Hash)]
     partitioning: PartitioningChoice,
@@ -101,6 +116,9 @@ struct Arguments {
     cpu: Option<usize>,
 }
 
+/// Records unless a limit says otherwise.
+const RECORDS: usize = 20_000_000;
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum PartitioningChoice {
     /// By the hash of columns.
@@ -136,8 +154,10 @@ fn run(args: &Arguments) -> Result<()> {
     let scan_seconds =
         matches!(source, Source::Decoded { .. }).then(|| scan.elapsed().as_secs_f64());
     let spec = make_spec(args, &source)?;
+    let records = if args.records { Some(make_record_plan(args)?) } else { None };
     let plan = Plan {
         spec: &spec,
+        records: records.as_ref(),
         ids: match args.partitioning {
             PartitioningChoice::Hash => None,
             PartitioningChoice::Ids => Some(Ids { partitions: args.partitions }),
@@ -215,6 +235,7 @@ fn cpu_seconds(times: &[Elapsed]) -> Vec<f64> {
 fn of_run(args: &Arguments, times: &[Elapsed], last: &ShuffleRun) -> Report {
     Report {
         partitioning: match args.partitioning {
+            _ if args.records => "ids",
             PartitioningChoice::Hash => "hash",
             PartitioningChoice::Ids => "ids",
         },
@@ -245,6 +266,9 @@ fn of_run(args: &Arguments, times: &[Elapsed], last: &ShuffleRun) -> Report {
 
 /// Opens the input; what is compared with the floor or generated is held in memory.
 fn open_source(args: &Arguments) -> Result<Source> {
+    if args.records {
+        return records::source(record_rows(args), args.batch_size);
+    }
     let rows_max = if args.limit == 0 { usize::MAX } else { args.limit };
     if args.input.is_empty() {
         return Source::generate(args.scale_factor, args.batch_size, rows_max);
@@ -253,9 +277,21 @@ fn open_source(args: &Arguments) -> Result<Source> {
     if args.floor || args.tasks > 1 { source.decoded() } else { Ok(source) }
 }
 
+fn record_rows(args: &Arguments) -> usize {
+    if args.limit == 0 { RECORDS } else { args.limit }
+}
+
+fn make_record_plan(args: &Arguments) -> Result<RecordPlan> {
+    let spec = RecordSpec::new(args.partitions).map_err(fail)?.with_codec(args.codec);
+    let mut partitions = Vec::new();
+    Ids { partitions: args.partitions }.fill(0, record_rows(args), &mut partitions);
+    Ok(RecordPlan::new(spec, args.sink, args.batch_size, partitions))
+}
+
 fn make_spec(args: &Arguments, source: &Source) -> Result<ShuffleSpec> {
     let schema = source.schema();
     let partitioning = match args.partitioning {
+        _ if args.records => Partitioning::Ids,
         PartitioningChoice::Ids => Partitioning::Ids,
         PartitioningChoice::Hash => {
             let index = |column: &String| {

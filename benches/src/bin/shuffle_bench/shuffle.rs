@@ -12,6 +12,7 @@ use bywash::{
 
 use crate::clock::{Clock, Elapsed};
 use crate::failure::{Result, fail};
+use crate::records::RecordPlan;
 use crate::source::Source;
 
 /// What is the same for every run.
@@ -19,6 +20,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) spec: &'a ShuffleSpec,
     /// Per batch; empty when the engine hashes.
     pub(crate) ids: Option<Ids>,
+    /// Records instead of columns.
+    pub(crate) records: Option<&'a RecordPlan>,
     pub(crate) memory_limit: Option<u64>,
     /// Tasks under one ledger; one runs on the calling thread, more on a thread each.
     pub(crate) tasks: usize,
@@ -39,11 +42,11 @@ pub(crate) struct ShuffleRun {
 
 /// What one task did.
 #[derive(Default)]
-struct TaskRun {
-    cpu: Duration,
-    rows: u64,
-    bytes: u64,
-    progress: WriteProgress,
+pub(crate) struct TaskRun {
+    pub(crate) cpu: Duration,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    pub(crate) progress: WriteProgress,
 }
 
 /// Partition ids that look random and are the same in every run.
@@ -53,7 +56,7 @@ pub(crate) struct Ids {
 }
 
 impl Ids {
-    fn fill(self, first_row: u64, rows: usize, ids: &mut Vec<u32>) {
+    pub(crate) fn fill(self, first_row: u64, rows: usize, ids: &mut Vec<u32>) {
         ids.clear();
         let multiplier = u128::from(self.partitions);
         ids.extend((first_row..).take(rows).map(|row| {
@@ -81,7 +84,11 @@ pub(crate) fn run(plan: &Plan<'_>, source: &Source) -> Result<ShuffleRun> {
         SpillDirs::open(Arc::clone(&store), &[dir.path().to_owned()], options).map_err(fail)?;
     let out = OutputDir::open(store, dir.path(), OutputOptions::default()).map_err(fail)?;
     let ledger = plan.memory_limit.map_or_else(MemoryLedger::unlimited, MemoryLedger::new);
-    let minimum = minimum_budget(plan.spec, 1).map_err(fail)?;
+    let minimum = match plan.records {
+        Some(records) => records.spec.minimum_budget(1),
+        None => minimum_budget(plan.spec, 1),
+    };
+    let minimum = minimum.map_err(fail)?;
     let tasks = ledger.admit(plan.tasks, minimum).map_err(fail)?;
     let job = Job { plan, source, spill: &spill, out: &out };
 
@@ -136,6 +143,9 @@ impl Job<'_> {
     /// Shuffles every n-th batch, from the `index`-th.
     fn task(&self, index: usize, memory: &TaskMemory) -> Result<TaskRun> {
         let Self { plan, source, spill, out } = self;
+        if let Some(records) = plan.records {
+            return records.task((index, plan.tasks), source, memory, spill, out);
+        }
         let (mut seen, mut rows) = (0usize, 0u64);
         let mut ids = Vec::new();
         let clock = Clock::start();
