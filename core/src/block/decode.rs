@@ -356,10 +356,10 @@ impl BlockDecoder {
     }
 }
 
-struct Frame {
-    tag: u8,
+pub(super) struct Frame {
+    pub(super) tag: u8,
     buffers: usize,
-    raw_bytes: usize,
+    pub(super) raw_bytes: usize,
 }
 
 fn split_prefix<'a>(
@@ -371,7 +371,7 @@ fn split_prefix<'a>(
 }
 
 /// A frame, its stored bytes and what follows.
-fn split_frame(frames: &[u8]) -> Result<(Frame, &[u8], &[u8])> {
+pub(super) fn split_frame(frames: &[u8]) -> Result<(Frame, &[u8], &[u8])> {
     let (header, rest) = frames.split_first_chunk::<FRAME_HEADER_BYTES>().ok_or_else(damaged)?;
     let [tag, zero, b0, b1, r0, r1, r2, r3, s0, s1, s2, s3] = *header;
     let raw_bytes = u32::from_le_bytes([r0, r1, r2, r3]) as usize;
@@ -427,7 +427,7 @@ fn buffer(owner: &Arc<BlockOwner>, part: &Part) -> Result<Buffer> {
 }
 
 #[cold]
-fn damaged() -> Error {
+pub(super) fn damaged() -> Error {
     Error::corrupt("a block's body contradicts itself")
 }
 

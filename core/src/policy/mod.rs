@@ -2,6 +2,8 @@
 
 mod merge;
 mod sizing;
+mod sort_sizing;
 
-pub use merge::runs_to_merge;
+pub use merge::{least_neighbours, runs_to_merge};
 pub use sizing::{Sizing, minimum_sizing, sizing};
+pub use sort_sizing::{SortSizing, minimum_sort_sizing, sort_sizing};
