@@ -30,6 +30,7 @@ pub mod oracle;
 pub mod program;
 pub mod search;
 pub mod seed;
+pub mod sort;
 pub mod spark_hash;
 pub mod storage;
 pub mod stress;

@@ -15,9 +15,11 @@ mod totals;
 mod working_set;
 mod write_buffer;
 
+pub(crate) use flush::write_run;
 pub use handle::{Canceller, ShuffleWriter};
 pub use progress::WriteProgress;
+pub(crate) use progress::{Counters, Phase};
 pub use push::PushedOutput;
 pub use totals::{WriteSummary, WriteTotals};
 pub(crate) use working_set::{PartitionArrays, WorkingSet};
-pub(crate) use write_buffer::FileSink;
+pub(crate) use write_buffer::{FileSink, WriteBuffer};
