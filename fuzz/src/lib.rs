@@ -8,10 +8,14 @@
 
 mod block;
 mod index;
+mod key;
+mod merge;
 mod schema;
 
 pub use block::{block_decode, schemas};
 pub use index::{index_decode, right_index};
+pub use key::key_order;
+pub use merge::merge_model;
 pub use schema::schema_decode;
 
 /// The `main` of a target: the fuzzer's, or one that replays files.
