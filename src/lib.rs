@@ -61,12 +61,13 @@ mod std_ports;
 
 pub use bywash_core::block::Records;
 pub use bywash_core::codec::Codec;
+pub use bywash_core::key::SortColumn;
 pub use bywash_core::memory::{
     ChargeMode, Consumer, Explanation, HolderReport, LedgerOptions, LedgerSnapshot, MemoryLedger,
     Party, Reclaimed, Reservation, Spill, SpillCause, SpillRecord, SpillScope, Spillable,
     TaskMemory, TaskReport, WaitCanceller,
 };
-pub use bywash_core::partition::{SparkHash, pmod};
+pub use bywash_core::partition::{RangeBounds, RangeSample, SparkHash, pmod};
 pub use bywash_core::port::{ByteSource, Clock, MemoryParent, Park, PartitionSink};
 
 /// What the container, its node and its mounts allow.
@@ -79,6 +80,9 @@ pub use bywash_spill::{
     RecordOutput, RecordReader, RecordSpec, RecordWriter, ShuffleSpec, ShuffleWriter, SpillDirs,
     SpillOptions, Store, SweepMode, SweepReport, SyncPolicy, UnusedDir, WriteProgress,
     WriteSummary, WriteTotals, check_disk_backed, max_tasks, minimum_budget,
+};
+pub use bywash_spill::{
+    SortCanceller, SortProgress, SortSpec, SortedBatches, Sorter, minimum_sort_budget,
 };
 pub use default_dirs::{DefaultSpillDirs, default_spill_dirs};
 pub use metrics::{Metrics, MetricsSnapshot};

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::failure::Failure;
 use crate::sizes::{parse_positive_size, parse_size};
+use crate::sort::By;
 
 /// A shuffle that cannot overflow its memory budget.
 #[derive(Debug, Parser)]
@@ -25,6 +26,8 @@ pub enum Command {
     Shuffle(ShuffleArgs),
     /// Read the map outputs of a shuffle back into one Parquet file.
     Collect(CollectArgs),
+    /// Sort Parquet files into one Parquet file by columns.
+    Sort(SortArgs),
     /// First child of the demo: write lineitem to Parquet files.
     #[command(hide = true)]
     DemoGenerate(GenerateArgs),
@@ -164,6 +167,44 @@ pub struct CollectArgs {
     /// Memory budget for reading.
     #[arg(long, default_value = "64MiB", value_parser = parse_positive_size, value_name = "SIZE")]
     pub memory: u64,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SortArgs {
+    /// Parquet files of one schema.
+    #[arg(required = true, value_name = "IN.parquet")]
+    pub inputs: Vec<PathBuf>,
+    /// Columns to sort by, the most significant first.
+    ///
+    /// Each is ascending with nulls first, or descending with nulls last, unless it says otherwise:
+    /// COL:desc, COL:nulls-last, COL:desc:nulls-first. Equal rows stay in the order of the files.
+    #[arg(long, required = true, value_delimiter = ',', value_name = "COL[:desc][:nulls-last],..")]
+    pub by: Vec<By>,
+    /// Memory budget.
+    #[arg(long, value_parser = parse_positive_size, value_name = "SIZE")]
+    pub memory: u64,
+    /// Codec of what is spilled: none, lz4, zstd or zstd:LEVEL.
+    #[arg(long, default_value = "none", value_parser = parse_codec)]
+    pub codec: Codec,
+    /// Directory for spills; may be given several times [default: as for shuffle].
+    #[arg(long, visible_alias = "dir", value_name = "SPILL")]
+    pub spill_dir: Vec<PathBuf>,
+    /// What becomes of a spill directory that is in memory (tmpfs and the like).
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub spill_memory_backed: SpillMemoryBacked,
+    /// The Parquet file to write; never over one that is there.
+    #[arg(long, value_name = "OUT.parquet")]
+    pub out: PathBuf,
+    /// Explain at the end who held the memory and why it spilled, on standard error, or in the
+    /// JSON report under `explain`.
+    #[arg(long)]
+    pub explain: bool,
+    /// Write metrics of the ledger and the spill directories to FILE at the end, as Prometheus text.
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
     /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,

@@ -4,23 +4,17 @@
 //! same for the same job. Row groups are closed by the bytes the Parquet writer holds.
 
 use std::fmt;
-use std::fs::Permissions;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow_array::RecordBatch;
 use bywash::{ChargeMode, FsStore, MapId, MapOutput, MemoryLedger, OutputDir, Store};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::Compression;
-use parquet::file::properties::WriterProperties;
 use serde::Serialize;
 
 use crate::args::CollectArgs;
-use crate::failure::{At, Failure, Result};
+use crate::failure::{Failure, Result};
 use crate::job::{Job, JobMap};
+use crate::parquet_file::ParquetFile;
 use crate::process::ResidentPeak;
 use crate::report;
 use crate::sizes::human_size;
@@ -111,57 +105,6 @@ pub(crate) fn open_checked(
     Ok(output)
 }
 
-/// A Parquet file that appears under its name only when it is complete.
-pub(crate) struct ParquetFile<'a> {
-    writer: ArrowWriter<tempfile::NamedTempFile>,
-    path: &'a Path,
-}
-
-impl<'a> ParquetFile<'a> {
-    /// Starts a file beside its final place, with the mode the user's umask gives; never over
-    /// anything that is there.
-    pub(crate) fn create(path: &'a Path, schema: &arrow_schema::SchemaRef) -> Result<Self> {
-        if path.symlink_metadata().is_ok() {
-            return Err(Failure::new(format!(
-                "{} is there already; remove it or give another --out",
-                path.display()
-            )));
-        }
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let file = tempfile::Builder::new()
-            .prefix(".collect-")
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(parent.unwrap_or_else(|| Path::new(".")))
-            .at(path)?;
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::SNAPPY)
-            .set_data_page_size_limit(PAGE_BYTES)
-            .set_dictionary_page_size_limit(PAGE_BYTES)
-            .set_write_batch_size(WRITE_BATCH_ROWS)
-            .build();
-        let writer = ArrowWriter::try_new(file, Arc::clone(schema), Some(properties)).at(path)?;
-        Ok(Self { writer, path })
-    }
-
-    /// Writes a batch; closes the row group when the writer holds enough.
-    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.writer.write(batch).at(self.path)?;
-        if self.writer.memory_size() >= ROW_GROUP_BYTES {
-            self.writer.flush().at(self.path)?;
-        }
-        Ok(())
-    }
-
-    /// Completes and names the file; returns its length.
-    pub(crate) fn publish(self) -> Result<u64> {
-        let mut file = self.writer.into_inner().at(self.path)?;
-        file.flush().at(self.path)?;
-        let bytes = file.as_file().metadata().at(self.path)?.len();
-        file.persist_noclobber(self.path).map_err(|error| error.error).at(self.path)?;
-        Ok(bytes)
-    }
-}
-
 /// What a collect did and what it took.
 #[derive(Debug, Serialize)]
 struct CollectReport {
@@ -191,7 +134,3 @@ impl fmt::Display for CollectReport {
         writeln!(f, "time              {:.2} s", self.seconds)
     }
 }
-
-const ROW_GROUP_BYTES: usize = 16 << 20;
-const PAGE_BYTES: usize = 64 << 10;
-const WRITE_BATCH_ROWS: usize = 256;

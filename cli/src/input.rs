@@ -92,7 +92,7 @@ impl Input {
                 known.join(", ")
             ))),
             (Some(_), Some(_)) => Err(Failure::new(format!(
-                "two columns are named `{name}`; rename one, or hash other columns of {}",
+                "two columns are named `{name}`; rename one, or name other columns of {}",
                 known.join(", ")
             ))),
         }

@@ -19,6 +19,7 @@ mod job;
 #[doc(hidden)]
 pub mod lineitem;
 mod metrics_file;
+mod parquet_file;
 #[doc(hidden)]
 pub mod process;
 mod reader_share;
@@ -27,6 +28,8 @@ pub mod report;
 mod shuffle;
 #[doc(hidden)]
 pub mod sizes;
+#[doc(hidden)]
+pub mod sort;
 mod spill_dirs;
 #[doc(hidden)]
 pub mod totals;
@@ -46,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Shuffle(args) => shuffle::run(args),
         Command::Collect(args) => collect::run(args),
+        Command::Sort(args) => sort::run(args),
         Command::DemoGenerate(args) => {
             lineitem::write_files(args.scale_factor, args.files, &args.out)
         }

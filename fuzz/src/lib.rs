@@ -8,12 +8,16 @@
 
 mod block;
 mod index;
+mod key;
+mod merge;
 mod records;
 mod schema;
 mod segment;
 
 pub use block::{block_decode, schemas};
 pub use index::{index_decode, right_index};
+pub use key::key_order;
+pub use merge::merge_model;
 pub use records::records_decode;
 pub use schema::schema_decode;
 

@@ -11,7 +11,8 @@ use arrow_schema::{DataType, SchemaRef};
 use bywash::Codec;
 use bywash_core::column::{Layout, Physical, encode_schema};
 use bywash_fuzz::{
-    block_decode, index_decode, records_decode, right_index, schema_decode, schemas,
+    block_decode, index_decode, key_order, merge_model, records_decode, right_index, schema_decode,
+    schemas,
 };
 use bywash_tests::blocks::{encode_block, encode_records};
 
@@ -60,6 +61,16 @@ fn schema_decode_corpus() {
 }
 
 #[test]
+fn key_order_corpus() {
+    replay("key_order", key_order);
+}
+
+#[test]
+fn merge_model_corpus() {
+    replay("merge_model", merge_model);
+}
+
+#[test]
 #[ignore = "writes the seeds of the corpus; run once for a new format version"]
 fn write_the_seeds() {
     let put = |target: &str, name: &str, data: &[u8]| {
@@ -88,6 +99,19 @@ fn write_the_seeds() {
         }
     }
     write_records(&put);
+    for (number, seed) in (0u8..).zip([1u64, 2, 3, 4, 5, 6, 7, 8]) {
+        let mut rng = bywash_tests::seed::Rng::new(seed);
+        let noise = rng.bytes(700);
+        // Two columns of two types each, then rows; small values, so that some are equal.
+        for (column, mask) in [(number, 0xff), (number + 13, 0x81), (number + 5, 3)] {
+            let rows: Vec<u8> = noise.iter().map(|byte| byte & mask).collect();
+            let head = [column.wrapping_mul(37), column.wrapping_mul(91)];
+            put("key_order", &format!("seed-{number}-{column}"), &[&head[..], &rows].concat());
+        }
+        let steps: Vec<u8> = noise.iter().take(3 * (3 + usize::from(number))).copied().collect();
+        let input = [&[number.wrapping_mul(53)], &steps[..]].concat();
+        put("merge_model", &format!("seed-{number}"), &input);
+    }
     let index = right_index();
     put("index_decode", "seed", &[vec![0], index.clone()].concat());
     for at in [8, 32, 40, 48, 56, 128, 136, 176, 200] {

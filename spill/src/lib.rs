@@ -5,6 +5,7 @@
 //! an [`OutputDir`] the result. Both stand on a [`Store`], the one door to the filesystem.
 
 mod map_output;
+mod merge;
 mod names;
 mod output_dir;
 mod output_dirs;
@@ -13,6 +14,7 @@ mod reader;
 mod record_spec;
 mod run;
 mod session;
+mod sort;
 mod spec;
 mod spill_dirs;
 mod store;
@@ -29,6 +31,7 @@ pub use output_dirs::OutputDirs;
 pub use reader::{PartitionReader, RecordReader};
 pub use record_spec::RecordSpec;
 pub use run::{PAGE_BYTES, PAGE_ENTRIES, page_offset};
+pub use sort::{SortCanceller, SortProgress, SortSpec, SortedBatches, Sorter, minimum_sort_budget};
 pub use spec::{PARTITIONS_MAX, Partitioning, ShuffleSpec, max_tasks, minimum_budget};
 pub use spill_dirs::{
     DirCondition, DirIndex, DirMask, DirReport, MemoryBacked, SpillDirs, SpillFile, SpillOptions,

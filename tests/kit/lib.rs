@@ -31,6 +31,7 @@ pub mod program;
 pub mod records;
 pub mod search;
 pub mod seed;
+pub mod sort;
 pub mod spark_hash;
 pub mod storage;
 pub mod stress;

@@ -11,4 +11,6 @@ mod kit;
 #[cfg(test)]
 mod round_trip;
 #[cfg(test)]
+mod sort;
+#[cfg(test)]
 mod spill_dirs;

@@ -4,11 +4,12 @@ use super::RowSizes;
 use super::header::{
     BLOCK_ALIGN, FRAME_HEADER_BYTES, HEADER_BYTES, Header, KIND_COLUMNS, frame_offset as at,
 };
+use super::slices::Slices;
 use crate::Result;
 use crate::cast::to_u32;
 use crate::chunk::SortedChunk;
 use crate::codec::{Codec, Compressor, TAG_NONE};
-use crate::column::{Layout, Node, Physical};
+use crate::column::{Layout, Physical};
 use crate::memory::{Array, Consumer};
 use crate::port::BlockSink;
 
@@ -108,8 +109,7 @@ impl BlockEncoder {
         let prefix_bytes = layout.prefix_bytes(false);
         let (prefix, frames) = space[HEADER_BYTES..].split_at_mut(prefix_bytes);
         prefix.fill(0);
-        let rows: u32 = slices.iter().map(|slice| slice.end - slice.start).sum();
-        let source = Source { chunks, slices, rows: rows as usize };
+        let source = Slices::new(chunks, slices);
         let (raw_bytes, frames_bytes) = if codec == Codec::None {
             // Nothing will compress it: straight to its place, as one frame.
             let (frame_header, raw) = frames.split_at_mut(FRAME_HEADER_BYTES);
@@ -130,7 +130,7 @@ impl BlockEncoder {
             kind: KIND_COLUMNS,
             flags: 0,
             partition,
-            rows,
+            rows: to_u32(source.rows()),
             body_bytes: to_u32(prefix_bytes + frames_bytes),
             raw_bytes: to_u32(raw_bytes),
             fingerprint: layout.fingerprint(),
@@ -194,27 +194,11 @@ pub(super) fn compress_frames(
     written
 }
 
-#[derive(Clone, Copy)]
-struct Source<'a> {
-    chunks: &'a [SortedChunk],
-    slices: &'a [RowSlice],
-    rows: usize,
-}
-
-impl<'a> Source<'a> {
-    fn slices(self) -> impl Iterator<Item = (&'a SortedChunk, usize, usize)> {
-        let chunks = self.chunks;
-        self.slices.iter().map(move |slice| {
-            (&chunks[slice.chunk as usize], slice.start as usize, slice.end as usize)
-        })
-    }
-}
-
 /// Writes all buffers into `raw` and their ends into `ends`, and the prefix. Returns the bytes and
 /// the number of buffers.
 fn fill(
     layout: &Layout,
-    source: Source<'_>,
+    source: Slices<'_>,
     prefix: &mut [u8],
     raw: &mut [u8],
     ends: &mut [u32],
@@ -231,27 +215,19 @@ fn fill(
         if node.physical == Physical::Null {
             continue;
         }
-        if has_null(node, index, source) {
+        if source.has_null(index, node) {
             bits[index / 8] |= 1 << (index % 8);
-            let all_valid = |chunk: &'_ SortedChunk| chunk.validity(index).is_none();
-            end += pack_bits(source, &mut raw[end..], |chunk| {
-                if all_valid(chunk) { None } else { chunk.validity(index) }
-            });
+            end += source.pack_validity(index, &mut raw[end..]);
             close(end);
         }
         match node.physical {
             Physical::Null => {}
             Physical::Bool => {
-                end += pack_bits(source, &mut raw[end..], |chunk| Some(chunk.fixed(index, 1)));
+                end += source.pack_booleans(index, &mut raw[end..]);
                 close(end);
             }
             Physical::Fixed { width } => {
-                let width = width as usize;
-                for (chunk, from, to) in source.slices() {
-                    let values = &chunk.fixed(index, width)[from * width..to * width];
-                    raw[end..end + values.len()].copy_from_slice(values);
-                    end += values.len();
-                }
+                end += source.copy_fixed(index, width as usize, &mut raw[end..]);
                 close(end);
             }
             Physical::Variable { wide } => {
@@ -272,69 +248,27 @@ fn fill(
 fn fill_variable(
     node: usize,
     wide: bool,
-    source: Source<'_>,
+    source: Slices<'_>,
     raw: &mut [u8],
     start: usize,
 ) -> (usize, usize) {
-    let lengths_end = start + source.rows * if wide { 8 } else { 4 };
+    let lengths_end = start + source.rows() * if wide { 8 } else { 4 };
     let (head, tail) = raw.split_at_mut(lengths_end);
-    let mut lengths = &mut head[start..];
-    let mut data_len = 0;
-    for (chunk, from, to) in source.slices() {
-        let offsets = &chunk.offsets(node)[from..=to];
-        let rows = to - from;
-        if wide {
-            let (target, rest) = lengths.split_at_mut(rows * 8);
-            for (slot, pair) in target.as_chunks_mut::<8>().0.iter_mut().zip(offsets.windows(2)) {
-                *slot = u64::from(pair[1] - pair[0]).to_le_bytes();
+    let lengths = &mut head[start..];
+    if wide {
+        let mut slots = lengths.as_chunks_mut::<8>().0.iter_mut();
+        source.for_each_len(node, |len| {
+            if let Some(slot) = slots.next() {
+                *slot = u64::from(len).to_le_bytes();
             }
-            lengths = rest;
-        } else {
-            let (target, rest) = lengths.split_at_mut(rows * 4);
-            for (slot, pair) in target.as_chunks_mut::<4>().0.iter_mut().zip(offsets.windows(2)) {
-                *slot = (pair[1] - pair[0]).to_le_bytes();
+        });
+    } else {
+        let mut slots = lengths.as_chunks_mut::<4>().0.iter_mut();
+        source.for_each_len(node, |len| {
+            if let Some(slot) = slots.next() {
+                *slot = len.to_le_bytes();
             }
-            lengths = rest;
-        }
-        let data = &chunk.data(node)[offsets[0] as usize..offsets[rows] as usize];
-        tail[data_len..data_len + data.len()].copy_from_slice(data);
-        data_len += data.len();
+        });
     }
-    (lengths_end, lengths_end + data_len)
-}
-
-fn has_null(node: &Node, index: usize, source: Source<'_>) -> bool {
-    node.nullable
-        && source.slices().any(|(chunk, from, to)| {
-            chunk.validity(index).is_some_and(|validity| validity[from..to].contains(&0))
-        })
-}
-
-/// Packs a byte a row into a bit a row; a chunk without bytes has ones. Returns the bytes written.
-fn pack_bits<'a>(
-    source: Source<'a>,
-    target: &mut [u8],
-    bytes: impl Fn(&'a SortedChunk) -> Option<&'a [u8]>,
-) -> usize {
-    let len = source.rows.div_ceil(8);
-    let target = &mut target[..len];
-    target.fill(0);
-    let mut position = 0;
-    for (chunk, from, to) in source.slices() {
-        match bytes(chunk) {
-            Some(values) => {
-                for &value in &values[from..to] {
-                    target[position / 8] |= (value & 1) << (position % 8);
-                    position += 1;
-                }
-            }
-            None => {
-                for _ in from..to {
-                    target[position / 8] |= 1 << (position % 8);
-                    position += 1;
-                }
-            }
-        }
-    }
-    len
+    (lengths_end, lengths_end + source.copy_data(node, tail))
 }

@@ -11,7 +11,9 @@
 //! magic, version, limits and checksum and the body's checksum have passed, and what they vouch for
 //! is validated all the same.
 
+mod batch;
 mod chain;
+mod chunk_decode;
 mod decode;
 mod encode;
 mod filler;
@@ -20,8 +22,11 @@ mod records;
 mod row;
 mod shells;
 mod size;
+mod slices;
 mod verify;
 
+pub use batch::{KeptBlock, batch_bytes, gather_batch};
+pub use chunk_decode::{ChunkDecoder, check_body};
 pub use decode::{BlockDecoder, Decoded};
 pub use encode::{BlockEncoder, RowSlice};
 pub use filler::{
@@ -38,5 +43,5 @@ pub use records::{
 };
 pub use row::{ArrayRow, ChunkRow, RowSource};
 pub use shells::shell_bytes;
-pub use size::RowSizes;
+pub use size::{ChunkSizes, RowSizes};
 pub use verify::BlockVerifier;

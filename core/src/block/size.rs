@@ -3,6 +3,61 @@
 use crate::chunk::SortedChunk;
 use crate::column::{Layout, Physical};
 
+/// How much memory rows of a layout take in a chunk, at most; never less than in a block.
+#[derive(Debug, Clone)]
+pub struct ChunkSizes {
+    row_bytes: usize,
+    overhead: usize,
+    variable: Box<[usize]>,
+}
+
+impl ChunkSizes {
+    /// Sizes for rows of `layout`.
+    pub fn new(layout: &Layout) -> Self {
+        let bytes = |physical| match physical {
+            Physical::Null => 0,
+            Physical::Bool => 1,
+            Physical::Fixed { width } => width as usize,
+            Physical::Variable { .. } => physical.length_bytes(),
+        };
+        let nodes = layout.nodes();
+        let row_bytes =
+            nodes.iter().map(|node| bytes(node.physical) + usize::from(node.nullable)).sum();
+        let variable = (0..nodes.len())
+            .filter(|&node| matches!(nodes[node].physical, Physical::Variable { .. }))
+            .collect();
+        // What parts lose to alignment is counted for each.
+        let overhead = SortedChunk::bytes_at_most(layout, 0, 0) + 3 * 16 * nodes.len();
+        Self { row_bytes, overhead, variable }
+    }
+
+    /// Bytes of one row without its variable data.
+    pub const fn row_bytes(&self) -> usize {
+        self.row_bytes
+    }
+
+    /// Bytes of `rows` rows with `data_bytes` of variable data.
+    pub const fn bytes(&self, rows: usize, data_bytes: usize) -> usize {
+        rows.saturating_mul(self.row_bytes).saturating_add(data_bytes)
+    }
+
+    /// The length of an area that holds any rows of so many bytes.
+    pub const fn area_bytes(&self, bytes: usize) -> usize {
+        bytes.saturating_add(self.overhead)
+    }
+
+    /// Variable data of rows `start..end` of a chunk.
+    #[inline]
+    pub fn data_bytes(&self, chunk: &SortedChunk, start: u32, end: u32) -> usize {
+        let mut bytes = 0;
+        for &node in &self.variable {
+            let offsets = chunk.offsets(node);
+            bytes += (offsets[end as usize] - offsets[start as usize]) as usize;
+        }
+        bytes
+    }
+}
+
 /// The sizes of a layout's rows in a block, worked out once.
 #[derive(Debug, Clone)]
 pub struct RowSizes {

@@ -7,9 +7,11 @@
 
 mod counting_sort;
 mod gather;
+mod key_sort;
 mod sorted;
 mod staging;
 
 pub use counting_sort::CountingSort;
+pub use key_sort::KeySort;
 pub use sorted::SortedChunk;
 pub use staging::{Fit, Staging, StagingSize};

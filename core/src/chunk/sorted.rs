@@ -48,37 +48,71 @@ impl SortedChunk {
     /// Gathers the staged rows, which `sort` has just sorted, into `area`, which holds
     /// [`SortedChunk::bytes_for`] of them. Never allocates.
     pub fn gather(
-        mut area: Area,
+        area: Area,
         layout: &Layout,
         staging: &Staging,
         sort: &CountingSort,
         segments: usize,
     ) -> Self {
-        let rows = staging.rows();
+        let mut chunk = Self::empty(area, layout, staging, segments);
+        let start = chunk.segments_start as usize;
+        let pairs: &mut [u32] = bytemuck::cast_slice_mut(&mut chunk.area[start..][..segments * 8]);
+        for (pair, (partition, end)) in pairs.chunks_exact_mut(2).zip(sort.segments()) {
+            pair.copy_from_slice(&[partition, end]);
+        }
+        chunk.gather_rows(staging, sort.permutation(staging.rows()));
+        chunk
+    }
+
+    /// Gathers the staged rows in the order of `permutation`, without partitions, into `area`, which
+    /// holds [`SortedChunk::bytes_for`] of them with no segments. Never allocates.
+    pub fn gather_in_order(
+        area: Area,
+        layout: &Layout,
+        staging: &Staging,
+        permutation: &[u32],
+    ) -> Self {
+        let mut chunk = Self::empty(area, layout, staging, 0);
+        chunk.gather_rows(staging, permutation);
+        chunk
+    }
+
+    /// A chunk for the staged rows, its parts in their places.
+    fn empty(area: Area, layout: &Layout, staging: &Staging, segments: usize) -> Self {
         let columns = staging.columns();
-        let segments_start = {
-            let has_nulls = |node: usize| columns[node].has_nulls;
-            let data = |node: usize| columns[node].data_len;
-            let write = |word: usize, value: usize| {
-                let table: &mut [u64] = bytemuck::cast_slice_mut(&mut area[word * 8..word * 8 + 8]);
-                table[0] = value as u64;
-            };
-            arrange(layout, rows, segments, has_nulls, data, write).1
+        let has_nulls = |node: usize| columns[node].has_nulls;
+        let data = |node: usize| columns[node].data_len;
+        Self::arranged(area, layout, staging.rows(), segments, has_nulls, data)
+    }
+
+    /// A chunk of `rows` rows in an area that holds it, its parts in their places and yet to be
+    /// filled.
+    fn arranged(
+        mut area: Area,
+        layout: &Layout,
+        rows: usize,
+        segments: usize,
+        has_nulls: impl Fn(usize) -> bool,
+        data_len: impl Fn(usize) -> usize,
+    ) -> Self {
+        let write = |word: usize, value: usize| {
+            let table: &mut [u64] = bytemuck::cast_slice_mut(&mut area[word * 8..word * 8 + 8]);
+            table[0] = value as u64;
         };
-        let mut chunk = Self {
+        let (_, segments_start) = arrange(layout, rows, segments, has_nulls, data_len, write);
+        Self {
             area,
             rows: to_u32(rows),
             segments: to_u32(segments),
             segments_start: to_u32(segments_start),
             cursor: 0,
             cursor_partition: 0,
-        };
-        let range = segments_start..segments_start + segments * 8;
-        let pairs: &mut [u32] = bytemuck::cast_slice_mut(&mut chunk.area[range]);
-        for (pair, (partition, end)) in pairs.chunks_exact_mut(2).zip(sort.segments()) {
-            pair.copy_from_slice(&[partition, end]);
         }
-        let permutation = sort.permutation(rows);
+    }
+
+    fn gather_rows(&mut self, staging: &Staging, permutation: &[u32]) {
+        let chunk = self;
+        let (rows, columns) = (staging.rows(), staging.columns());
         for (node, column) in columns.iter().enumerate() {
             if let Some(validity) = staging.validity(column) {
                 let start = chunk.word(node, 1);
@@ -111,7 +145,39 @@ impl SortedChunk {
             }
         }
         chunk.rewind();
-        chunk
+    }
+
+    /// A chunk without rows in an area that is to hold others, in place of it.
+    pub fn vacant(area: Area) -> Self {
+        Self { area, rows: 0, segments: 0, segments_start: 0, cursor: 0, cursor_partition: 0 }
+    }
+
+    /// The bytes that a chunk of `rows` rows with `data_bytes` of variable data takes at most.
+    pub fn bytes_at_most(layout: &Layout, rows: usize, data_bytes: usize) -> usize {
+        Self::bytes_max(layout, super::StagingSize { rows, data_bytes }, 0)
+    }
+
+    /// Makes place for other rows in the same area; false if they do not fit.
+    pub(crate) fn arrange_anew(
+        &mut self,
+        layout: &Layout,
+        rows: usize,
+        has_nulls: impl Fn(usize) -> bool,
+        data_len: impl Fn(usize) -> usize,
+    ) -> bool {
+        let (bytes, _) = arrange(layout, rows, 0, &has_nulls, &data_len, |_, _| {});
+        if bytes > self.area.len() {
+            return false;
+        }
+        let area = &mut self.area;
+        let write = |word: usize, value: usize| {
+            let table: &mut [u64] = bytemuck::cast_slice_mut(&mut area[word * 8..word * 8 + 8]);
+            table[0] = value as u64;
+        };
+        arrange(layout, rows, 0, has_nulls, data_len, write);
+        self.rows = to_u32(rows);
+        (self.segments, self.segments_start, self.cursor) = (0, 0, 0);
+        true
     }
 
     /// Gives the memory back for another use.
@@ -159,6 +225,7 @@ impl SortedChunk {
     }
 
     /// A byte a row, 0 where null, if any row of the chunk is null here.
+    #[inline]
     pub fn validity(&self, node: usize) -> Option<&[u8]> {
         match self.word(node, 1) {
             0 => None,
@@ -167,20 +234,45 @@ impl SortedChunk {
     }
 
     /// Fixed values of `width` bytes; booleans are a byte each.
+    #[inline]
     pub fn fixed(&self, node: usize, width: usize) -> &[u8] {
         let start = self.word(node, 0);
         &self.area[start..start + self.rows as usize * width]
     }
 
     /// Offsets into [`SortedChunk::data`], one more than rows.
+    #[inline]
     pub fn offsets(&self, node: usize) -> &[u32] {
         let start = self.word(node, 0);
         bytemuck::cast_slice(&self.area[start..start + (self.rows as usize + 1) * 4])
     }
 
     /// Variable data, ends given by the offsets.
+    #[inline]
     pub fn data(&self, node: usize) -> &[u8] {
         &self.area[self.word(node, 2)..]
+    }
+
+    pub(crate) fn validity_mut(&mut self, node: usize) -> Option<&mut [u8]> {
+        match self.word(node, 1) {
+            0 => None,
+            start => Some(&mut self.area[start..start + self.rows as usize]),
+        }
+    }
+
+    pub(crate) fn fixed_mut(&mut self, node: usize, width: usize) -> &mut [u8] {
+        let start = self.word(node, 0);
+        &mut self.area[start..start + self.rows as usize * width]
+    }
+
+    pub(crate) fn offsets_mut(&mut self, node: usize) -> &mut [u32] {
+        let start = self.word(node, 0);
+        bytemuck::cast_slice_mut(&mut self.area[start..start + (self.rows as usize + 1) * 4])
+    }
+
+    pub(crate) fn data_mut(&mut self, node: usize) -> &mut [u8] {
+        let start = self.word(node, 2);
+        &mut self.area[start..]
     }
 
     /// (partition, end row); past the end a partition that none has.
@@ -193,6 +285,7 @@ impl SortedChunk {
         (pair[0], pair[1])
     }
 
+    #[inline]
     fn word(&self, node: usize, word: usize) -> usize {
         let start = (node * TABLE_WORDS + word) * 8;
         let table: &[u64] = bytemuck::cast_slice(&self.area[start..start + 8]);

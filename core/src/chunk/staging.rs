@@ -156,6 +156,22 @@ impl Staging {
         &self.ids[..self.rows]
     }
 
+    /// A byte a row, 0 where null, if any row is null in a column.
+    pub(crate) fn node_validity(&self, node: usize) -> Option<&[u8]> {
+        self.validity(&self.columns[node])
+    }
+
+    /// The fixed values of a column, `width` bytes each; a boolean is a byte.
+    pub(crate) fn node_values(&self, node: usize, width: usize) -> &[u8] {
+        self.values(&self.columns[node], width)
+    }
+
+    /// The places of a column's variable values in [`Staging::data`]: start in the low half, length
+    /// in the high half.
+    pub(crate) fn node_places(&self, node: usize) -> &[u64] {
+        self.places(&self.columns[node])
+    }
+
     pub(super) fn columns(&self) -> &[StagedColumn] {
         &self.columns
     }
@@ -175,7 +191,7 @@ impl Staging {
     }
 
     /// All variable data, with room to overcopy behind it.
-    pub(super) fn data(&self) -> &[u8] {
+    pub(crate) fn data(&self) -> &[u8] {
         &self.area[self.data_start..self.data_start + self.data_len + OVERCOPY_BYTES]
     }
 

@@ -164,6 +164,26 @@ impl Decompressor {
         Self { consumer, zstd: None }
     }
 
+    /// A decompressor of what `codec` compresses that reserves nothing later.
+    ///
+    /// # Errors
+    /// `MemoryLimit` for Zstandard's state.
+    pub fn try_new_for(consumer: &Consumer, codec: Codec) -> Result<Self> {
+        let zstd = match codec {
+            Codec::Zstd { .. } => Some(zstd::Decompressor::try_new(consumer)?),
+            Codec::None | Codec::Lz4 => None,
+        };
+        Ok(Self { consumer: consumer.clone(), zstd })
+    }
+
+    /// The bytes [`Self::try_new_for`] reserves.
+    pub fn bytes_for(codec: Codec) -> u64 {
+        match codec {
+            Codec::Zstd { .. } => zstd::Decompressor::bytes(),
+            Codec::None | Codec::Lz4 => 0,
+        }
+    }
+
     /// The most [`Self::decompress`] ever reserves for its own state.
     pub fn bytes_max() -> u64 {
         zstd::Decompressor::bytes()

@@ -143,8 +143,7 @@ impl Deref for Block {
 
 impl DerefMut for Block {
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: start..start+len is allocated, initialised and borrowed exclusively.
-        unsafe { slice::from_raw_parts_mut(self.memory.start.as_ptr(), self.memory.len) }
+        self.memory.bytes_mut()
     }
 }
 
@@ -154,13 +153,28 @@ impl BlockOwner {
         self.memory.bytes()
     }
 
+    /// The memory once more, if nobody else holds it: every buffer over it is gone.
+    pub fn bytes_mut(self: &mut Arc<Self>) -> Option<&mut [u8]> {
+        Arc::get_mut(self).map(|owner| owner.memory.bytes_mut())
+    }
+
+    /// Bytes of the memory.
+    pub const fn len(&self) -> usize {
+        self.memory.len
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.memory.len == 0
+    }
+
     /// An Arrow buffer over part of the memory, or nothing if out of range.
     pub fn buffer(self: &Arc<Self>, offset: usize, len: usize) -> Option<Buffer> {
         let bytes = self.memory.bytes().get(offset..offset.checked_add(len)?)?;
         let start = NonNull::from(bytes).cast();
         let owner: Arc<Self> = Arc::clone(self);
-        // SAFETY: the bytes are initialised, never written again, and stay where they are until
-        // the owner, which the buffer holds, is dropped.
+        // SAFETY: the bytes are initialised, not written while the buffer holds the owner (bytes_mut
+        // needs it alone), and stay where they are until the owner is dropped.
         Some(unsafe { Buffer::from_custom_allocation(start, len, owner) })
     }
 }
@@ -186,6 +200,12 @@ impl Memory {
         // SAFETY: the layout is not empty.
         let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
         Some(Self { start, len, mapped })
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: start..start+len is allocated (or empty and aligned), initialised and borrowed
+        // exclusively.
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 
     fn bytes(&self) -> &[u8] {

@@ -65,6 +65,11 @@ impl<T> Vector<T> {
         self.values.pop()
     }
 
+    /// Removes the value at `place`, the last one taking its place.
+    pub fn swap_remove(&mut self, place: usize) -> Option<T> {
+        (place < self.values.len()).then(|| self.values.swap_remove(place))
+    }
+
     /// Removes all values; the capacity stays.
     pub fn clear(&mut self) {
         self.values.clear();

@@ -26,9 +26,38 @@ pub fn runs_to_merge(
     runs - taken..runs
 }
 
+/// The `count` neighbours that have the fewest bytes together, given the sizes of all.
+///
+/// Of `runs` runs of which `fan_in` can be merged at once, merging `runs - fan_in + 1` before the last
+/// merge rewrites the least; when that is more than can be merged at once, `fan_in` of them.
+pub fn least_neighbours(
+    run_bytes: impl ExactSizeIterator<Item = u64> + Clone,
+    count: usize,
+) -> Range<usize> {
+    let count = count.min(run_bytes.len());
+    let mut sum: u64 = run_bytes.clone().take(count).sum();
+    let (mut least, mut start) = (sum, 0);
+    let leaving = run_bytes.clone();
+    for (at, (leaves, comes)) in leaving.zip(run_bytes.skip(count)).enumerate() {
+        sum = sum.saturating_add(comes).saturating_sub(leaves);
+        if sum < least {
+            (least, start) = (sum, at + 1);
+        }
+    }
+    start..start + count
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_least_neighbours_are_found() {
+        let bytes = [9u64, 1, 5, 2, 2, 7];
+        let least = |count| least_neighbours(bytes.iter().copied(), count);
+        assert_eq!((least(1), least(2), least(3), least(6)), (1..2, 3..5, 1..4, 0..6));
+        assert_eq!((least(0), least(9)), (0..0, 0..6));
+    }
 
     const ADDED: u64 = 10_000;
 

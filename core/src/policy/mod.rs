@@ -3,7 +3,9 @@
 mod merge;
 mod record_sizing;
 mod sizing;
+mod sort_sizing;
 
-pub use merge::runs_to_merge;
+pub use merge::{least_neighbours, runs_to_merge};
 pub use record_sizing::{RecordWriterSizing, minimum_record_sizing, record_sizing};
 pub use sizing::{Sizing, minimum_sizing, sizing};
+pub use sort_sizing::{SortSizing, minimum_sort_sizing, sort_sizing};

@@ -44,6 +44,11 @@ impl Run {
         self.file_bytes
     }
 
+    /// Fills `bytes` from `offset` of its file.
+    pub(crate) fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
+        self.file.read_exact_at(bytes, offset)
+    }
+
     /// Begins a merge.
     pub(crate) const fn rewind(&mut self) {
         self.position = 0;

@@ -136,7 +136,7 @@ impl<R: Rows> Engine<R> {
 }
 
 /// Writes a run in one directory, or from the start in another one when that fails.
-pub(super) fn write_run(
+pub(crate) fn write_run(
     dirs: &Arc<SpillDirs>,
     mut write: impl FnMut(&mut SpillFile) -> Result<(u64, u64)>,
 ) -> Result<Run> {

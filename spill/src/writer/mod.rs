@@ -21,12 +21,14 @@ mod working_set;
 mod write_buffer;
 
 pub(crate) use columns::Columns;
+pub(crate) use flush::write_run;
 pub use handle::Canceller;
 pub use progress::WriteProgress;
+pub(crate) use progress::{Counters, Phase};
 pub use push::PushedOutput;
 pub use record_writer::RecordWriter;
 pub(crate) use records::RecordRows;
 pub use shuffle_writer::ShuffleWriter;
 pub use totals::{WriteSummary, WriteTotals};
 pub(crate) use working_set::{PartitionArrays, WorkingSet};
-pub(crate) use write_buffer::FileSink;
+pub(crate) use write_buffer::{FileSink, WriteBuffer};

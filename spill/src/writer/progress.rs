@@ -68,19 +68,19 @@ impl AddAssign for WriteProgress {
 
 /// The counters themselves.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) rows: AtomicU64,
-    pub(super) bytes: AtomicU64,
+pub(crate) struct Counters {
+    pub(crate) rows: AtomicU64,
+    pub(crate) bytes: AtomicU64,
     spills: [AtomicU64; 4],
-    pub(super) spilled_bytes: AtomicU64,
-    pub(super) run_merges: AtomicU64,
-    pub(super) output_bytes: AtomicU64,
+    pub(crate) spilled_bytes: AtomicU64,
+    pub(crate) run_merges: AtomicU64,
+    pub(crate) output_bytes: AtomicU64,
     phases: [AtomicU64; 5],
 }
 
 /// What time is spent on.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     Stage,
     Sort,
     Spill,
@@ -89,16 +89,16 @@ pub(super) enum Phase {
 }
 
 impl Counters {
-    pub(super) fn add(counter: &AtomicU64, value: u64) {
+    pub(crate) fn add(counter: &AtomicU64, value: u64) {
         counter.fetch_add(value, Ordering::Relaxed);
     }
 
-    pub(super) fn count_spill(&self, cause: SpillCause) {
+    pub(crate) fn count_spill(&self, cause: SpillCause) {
         Self::add(&self.spills[cause as usize], 1);
     }
 
     /// Runs `work` and adds its time to a phase.
-    pub(super) fn timed<T>(&self, phase: Phase, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn timed<T>(&self, phase: Phase, work: impl FnOnce() -> T) -> T {
         let start = std::time::Instant::now();
         let outcome = work();
         let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -106,7 +106,7 @@ impl Counters {
         outcome
     }
 
-    pub(super) fn snapshot(&self) -> WriteProgress {
+    pub(crate) fn snapshot(&self) -> WriteProgress {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let spills = |cause: SpillCause| read(&self.spills[cause as usize]);
         let time = |phase: Phase| Duration::from_nanos(read(&self.phases[phase as usize]));

@@ -16,10 +16,21 @@ impl WriteBuffer {
         Ok(Self { bytes: Array::try_new(consumer, len)?, used: 0 })
     }
 
+    /// What [`WriteBuffer::try_new`] reserves.
+    pub(crate) fn bytes_for(len: usize) -> u64 {
+        Array::<u8>::bytes_for(len)
+    }
+
     /// Begins a file: everything from now on goes to `target`, from offset 0 on.
     pub(crate) fn begin<'a>(&'a mut self, target: &'a mut dyn ByteSink) -> FileSink<'a> {
         self.used = 0;
-        FileSink { buffer: self, target, flushed: 0, segment_crc: 0 }
+        FileSink { buffer: self, target, flushed: 0, segment_crc: 0, is_summed: true }
+    }
+
+    /// As [`WriteBuffer::begin`], for a file whose segments need no checksum beside those of its
+    /// blocks.
+    pub(crate) fn begin_run<'a>(&'a mut self, target: &'a mut dyn ByteSink) -> FileSink<'a> {
+        FileSink { is_summed: false, ..self.begin(target) }
     }
 }
 
@@ -29,6 +40,7 @@ pub(crate) struct FileSink<'a> {
     target: &'a mut dyn ByteSink,
     flushed: u64,
     segment_crc: u32,
+    is_summed: bool,
 }
 
 impl FileSink<'_> {
@@ -78,8 +90,10 @@ impl BlockSink for FileSink<'_> {
 
     fn advance(&mut self, len: usize) {
         let start = self.buffer.used;
-        self.segment_crc =
-            crc32c::crc32c_append(self.segment_crc, &self.buffer.bytes[start..start + len]);
+        if self.is_summed {
+            let bytes = &self.buffer.bytes[start..start + len];
+            self.segment_crc = crc32c::crc32c_append(self.segment_crc, bytes);
+        }
         self.buffer.used += len;
     }
 }

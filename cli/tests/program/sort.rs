@@ -1,0 +1,115 @@
+//! `bywash sort`: Parquet files into one in order, against a sort of the rows as text.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::{Float64Array, Int64Array, StringArray};
+
+use crate::kit::{bywash, fail, misuse, on_disk, report, rows, succeed, text, write_parquet};
+
+/// Two files; a key of few values with nulls, a float, a payload, and a number that counts the rows.
+fn inputs(dir: &Path, each: i64) -> [PathBuf; 2] {
+    let paths = [dir.join("a.parquet"), dir.join("b.parquet")];
+    for (path, first) in paths.iter().zip([0, each]) {
+        let keys = (first..first + each).map(|row| (row % 13 != 0).then_some(row * 7 % 101));
+        let floats = (first..first + each).map(|row| f64::from(i32::try_from(row % 17).unwrap()));
+        let words = (first..first + each).map(|row| format!("{:0>60}", row * 31 % 1009));
+        write_parquet(
+            path,
+            vec![
+                ("key", Arc::new(keys.collect::<Int64Array>())),
+                ("float", Arc::new(Float64Array::from_iter_values(floats))),
+                ("word", Arc::new(words.map(Some).collect::<StringArray>())),
+                ("number", Arc::new(Int64Array::from_iter_values(first..first + each))),
+            ],
+            700,
+        );
+    }
+    paths
+}
+
+/// A row as its columns.
+fn columns(row: &str) -> (Option<i64>, f64, String, i64) {
+    let fields: Vec<&str> = row.split('|').collect();
+    (
+        fields[0].parse().ok(),
+        fields[1].parse().unwrap(),
+        fields[2].to_owned(),
+        fields[3].parse().unwrap(),
+    )
+}
+
+#[test]
+fn sorts_files_within_a_budget() {
+    let dir = on_disk();
+    let inputs = inputs(dir.path(), 40_000);
+    let out = dir.path().join("sorted.parquet");
+    let (spills, one, other) = (dir.path().join("spills"), text(&inputs[0]), text(&inputs[1]));
+    let metrics = dir.path().join("metrics.txt");
+    let found = report(&[
+        "sort",
+        one,
+        other,
+        "--by",
+        "key:desc,word,float:nulls-last",
+        "--memory",
+        "2MiB",
+        "--dir",
+        text(&spills),
+        "--out",
+        text(&out),
+        "--metrics",
+        text(&metrics),
+        "--explain",
+    ]);
+    assert_eq!(found["rows"], 80_000);
+    assert!(found["runs"].as_u64().unwrap() > 1, "{found}");
+    assert!(found["granted_peak_bytes"].as_u64().unwrap() <= 2 << 20, "{found}");
+    assert!(found["explain"].is_object(), "{found}");
+    assert!(fs::read_to_string(&metrics).unwrap().contains("bywash_"));
+    let left = fs::read_dir(&spills).unwrap().count();
+    assert_eq!(left, 0, "nothing is left of the spills");
+
+    let mut expected = [rows(&inputs[0]), rows(&inputs[1])].concat();
+    expected.sort_by(|one, other| {
+        let (one, other) = (columns(one), columns(other));
+        // Descending with nulls last: nothing is below everything, and turned round.
+        other.0.cmp(&one.0).then(one.2.cmp(&other.2)).then(one.1.total_cmp(&other.1))
+    });
+    assert_eq!(rows(&out), expected);
+
+    // The same file again, in memory alone.
+    let again = dir.path().join("again.parquet");
+    let by = "key:desc,word,float:nulls-last";
+    let found =
+        report(&["sort", one, other, "--by", by, "--memory", "256MiB", "--out", text(&again)]);
+    assert_eq!((found["runs"].as_u64(), found["passes"].as_u64()), (Some(0), Some(0)));
+    assert_eq!(rows(&again), expected);
+}
+
+#[test]
+fn says_what_is_wrong_before_it_reads() {
+    let dir = on_disk();
+    let inputs = inputs(dir.path(), 10);
+    let (one, out) = (text(&inputs[0]), dir.path().join("out.parquet"));
+    let sort = |by: &str, memory: &str| {
+        fail(&["sort", one, "--by", by, "--memory", memory, "--out", text(&out)])
+    };
+    let error = sort("kye", "64MiB");
+    assert!(error.contains("`kye`") && error.contains("key, float, word, number"), "{error}");
+    let error = sort("key", "10KiB");
+    assert!(error.contains("give at least"), "{error}");
+    assert!(
+        misuse(&["sort", one, "--by", ":desc", "--memory", "1g", "--out", "x"])
+            .contains("COL:desc")
+    );
+    assert!(!out.exists());
+
+    succeed(&["sort", one, "--by", "key:nulls-last", "--memory", "8MiB", "--out", text(&out)]);
+    let before = fs::read(&out).unwrap();
+    let error = sort("key", "8MiB");
+    assert!(error.contains("is there already"), "{error}");
+    assert_eq!(fs::read(&out).unwrap(), before);
+    assert!(bywash(&["help", "sort"]).status.success());
+}

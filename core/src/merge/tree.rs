@@ -1,0 +1,220 @@
+//! A tournament of lanes that remembers its losers.
+//!
+//! ```text
+//!            entries[0]: the winner
+//!            entries[1]: loser of the final
+//!        entries[2]        entries[3]
+//!       lane 0  lane 1    lane 2  lane 3
+//! ```
+//!
+//! When the winner's lane moves on, only the matches on its way up are played again. Ties of prefixes
+//! are for the caller to decide, who knows the rows.
+
+use crate::cast::{to_u32, to_usize};
+use crate::key::Prefix;
+use crate::memory::{Consumer, Vector};
+use crate::{Error, Result};
+
+/// A lane's first row: its prefix and the lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// The prefix of its key.
+    pub prefix: Prefix,
+    /// The lane, or [`Entry::NONE`]'s.
+    pub lane: u32,
+}
+
+impl Entry {
+    /// A lane without rows: after all others.
+    pub const NONE: Self = Self { prefix: Prefix::MAX, lane: u32::MAX };
+
+    const fn is_none(self) -> bool {
+        self.lane == u32::MAX
+    }
+}
+
+/// Finds the least of many lanes. Allocates only when made or when room is made for more lanes.
+#[derive(Debug)]
+pub struct LoserTree {
+    entries: Vector<Entry>,
+}
+
+impl LoserTree {
+    /// A tree for up to `lanes` lanes.
+    ///
+    /// # Errors
+    /// `MemoryLimit`.
+    pub fn try_new(consumer: &Consumer, lanes: usize) -> Result<Self> {
+        Ok(Self { entries: Vector::try_with_capacity(consumer, lanes)? })
+    }
+
+    /// The bytes [`LoserTree::try_new`] reserves.
+    pub const fn bytes_for(lanes: usize) -> u64 {
+        Vector::<Entry>::bytes_for(lanes)
+    }
+
+    /// Makes room for `lanes` lanes in all if the ledger has it free; forgets the lanes there are.
+    ///
+    /// # Errors
+    /// `MemoryLimit`.
+    pub fn try_reserve_if_free(&mut self, lanes: usize) -> Result<()> {
+        self.entries.clear();
+        self.entries.try_reserve_if_free(lanes)
+    }
+
+    /// Begins with these lanes, in their order; `is_before` says of two lanes with rows of equal
+    /// prefixes whether the first goes first.
+    ///
+    /// # Errors
+    /// `Internal` for more lanes than there is room for.
+    pub fn begin(
+        &mut self,
+        lanes: impl ExactSizeIterator<Item = Option<Prefix>>,
+        mut is_before: impl FnMut(u32, u32) -> bool,
+    ) -> Result<()> {
+        const EMPTY: Entry = Entry { prefix: 0, lane: u32::MAX - 1 };
+        self.entries.clear();
+        let count = lanes.len();
+        for _ in 0..count {
+            self.entries.push_within_capacity(EMPTY).map_err(|_| TOO_MANY)?;
+        }
+        for (lane, prefix) in (0u32..).zip(lanes) {
+            let mut entry = entry(lane, prefix);
+            let mut at = (count + lane as usize) / 2;
+            loop {
+                let other = &mut self.entries[at];
+                if at == 0 || *other == EMPTY {
+                    *other = entry;
+                    break;
+                }
+                if before(*other, entry, &mut is_before) {
+                    std::mem::swap(other, &mut entry);
+                }
+                at /= 2;
+            }
+        }
+        Ok(())
+    }
+
+    /// The lane whose row comes first, if any has rows.
+    #[inline]
+    pub fn winner(&self) -> Option<Entry> {
+        self.entries.first().copied().filter(|entry| !entry.is_none())
+    }
+
+    /// The least of the other lanes, if any has rows.
+    pub fn challenger(&self, mut is_before: impl FnMut(u32, u32) -> bool) -> Option<Entry> {
+        let winner = self.winner()?;
+        let mut least = Entry::NONE;
+        let mut at = (self.entries.len() + to_usize(u64::from(winner.lane))) / 2;
+        while at > 0 {
+            let other = self.entries[at];
+            if before(other, least, &mut is_before) {
+                least = other;
+            }
+            at /= 2;
+        }
+        Some(least).filter(|least| !least.is_none())
+    }
+
+    /// Gives the winner's lane its next row, or none.
+    pub fn replace(&mut self, prefix: Option<Prefix>, mut is_before: impl FnMut(u32, u32) -> bool) {
+        let Some((winner, losers)) = self.entries.split_first_mut() else {
+            return;
+        };
+        let lane = winner.lane;
+        let mut entry = entry(lane, prefix);
+        let mut at = (losers.len() + 1 + lane as usize) / 2;
+        while at > 0 {
+            let other = &mut losers[at - 1];
+            let is_lower = if other.prefix == entry.prefix {
+                before(*other, entry, &mut is_before)
+            } else {
+                other.prefix < entry.prefix
+            };
+            swap_if(is_lower, other, &mut entry);
+            at /= 2;
+        }
+        *winner = entry;
+    }
+
+    /// Lanes it was begun with, those without rows too.
+    pub fn lanes(&self) -> u32 {
+        to_u32(self.entries.len())
+    }
+}
+
+/// Swaps without a branch: which of two lanes is lower cannot be foretold.
+#[inline]
+fn swap_if(condition: bool, one: &mut Entry, other: &mut Entry) {
+    let prefixes = (one.prefix ^ other.prefix) & Prefix::from(condition).wrapping_neg();
+    one.prefix ^= prefixes;
+    other.prefix ^= prefixes;
+    let lanes = (one.lane ^ other.lane) & u32::from(condition).wrapping_neg();
+    one.lane ^= lanes;
+    other.lane ^= lanes;
+}
+
+fn entry(lane: u32, prefix: Option<Prefix>) -> Entry {
+    prefix.map_or(Entry::NONE, |prefix| Entry { prefix, lane })
+}
+
+fn before(one: Entry, other: Entry, is_before: &mut impl FnMut(u32, u32) -> bool) -> bool {
+    if one.prefix != other.prefix {
+        return one.prefix < other.prefix;
+    }
+    if one.is_none() || other.is_none() {
+        return !one.is_none();
+    }
+    is_before(one.lane, other.lane)
+}
+
+const TOO_MANY: Error = Error::internal("a merge has more lanes than it was made for");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::MemoryLedger;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn merges_as_a_stable_sort_does(
+            mut lanes in prop::collection::vec(prop::collection::vec(0u8..6, 0..20), 0..18),
+            top in any::<bool>(),
+        ) {
+            // Few values, so that there are ties; the greatest of all prefixes among them.
+            let prefix = |value: u8| if top { Prefix::MAX - Prefix::from(value) } else { value.into() };
+            for lane in &mut lanes {
+                lane.sort_by_key(|value| prefix(*value));
+            }
+            let mut expected: Vec<(Prefix, usize)> = lanes
+                .iter()
+                .enumerate()
+                .flat_map(|(lane, values)| values.iter().map(move |value| (prefix(*value), lane)))
+                .collect();
+            expected.sort_unstable();
+
+            let ledger = MemoryLedger::unlimited();
+            let consumer = ledger.admit(1, 0).unwrap()[0].consumer("tree");
+            let mut tree = LoserTree::try_new(&consumer, lanes.len()).unwrap();
+            let by_lane = |one: u32, other: u32| one < other;
+            let mut at = vec![0; lanes.len()];
+            let first = lanes.iter().map(|lane| lane.first().map(|value| prefix(*value)));
+            tree.begin(first, by_lane).unwrap();
+            let mut merged = Vec::new();
+            while let Some(winner) = tree.winner() {
+                let lane = winner.lane as usize;
+                merged.push((winner.prefix, lane));
+                at[lane] += 1;
+                let rest = |lane: usize| lanes[lane].get(at[lane]).map(|value| prefix(*value));
+                let others = (0..lanes.len()).filter(|other| *other != lane);
+                let least = others.filter_map(|o| rest(o).map(|p| (p, o))).min();
+                let challenger = tree.challenger(by_lane).map(|e| (e.prefix, e.lane as usize));
+                prop_assert_eq!(challenger, least);
+                tree.replace(rest(lane), by_lane);
+            }
+            prop_assert_eq!(merged, expected);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Whatever goes in comes back in order: the same rows, equal ones in the order they came, for random
+//! schemas, orders, codecs, budgets, spills and reclaims, against the naive oracle.
+#![expect(clippy::print_stdout, reason = "a test prints its figures")]
+
+use std::sync::atomic::Ordering;
+
+use arrow_schema::DataType;
+use bywash::{ChargeMode, Codec, ErrorKind, MemoryLedger, Sorter, minimum_sort_budget};
+use bywash_tests::dirs::Dirs;
+use bywash_tests::generate::{ColumnPlan, Plan, Texture, all_types};
+use bywash_tests::search::{Case, run_cases};
+use bywash_tests::seed::run_seed;
+use bywash_tests::sort::{REACHED, SortCase, is_sortable, read_all};
+
+#[test]
+fn random_sorts_equal_the_oracle() {
+    let cases = std::env::var("BYWASH_CASES").map_or(300, |text| text.parse().unwrap());
+    run_cases::<SortCase>("sort_oracle", run_seed(), 0..cases, 2);
+    println!("{REACHED:?}");
+    if cases >= 300 {
+        for (what, count) in [
+            ("in memory", &REACHED.in_memory),
+            ("of one pass", &REACHED.single_pass),
+            ("of several passes", &REACHED.multi_pass),
+            ("with rows too large to stage", &REACHED.oversized),
+            ("spilled while it was read", &REACHED.spilled_while_read),
+        ] {
+            assert!(count.load(Ordering::Relaxed) > 0, "no sort was {what}");
+        }
+    }
+}
+
+/// Every type that has an order, both directions, nulls first and last, at the minimum.
+#[test]
+fn every_type_is_sorted_both_ways() {
+    for data_type in all_types().into_iter().filter(is_sortable) {
+        for (descending, nulls_last) in [(false, false), (false, true), (true, false), (true, true)]
+        {
+            let by = vec![(0, descending, nulls_last)];
+            let types = [data_type.clone(), DataType::Utf8];
+            let case = SortCase { by, spill_percent: 50, ..plain(&types, &[700, 1, 900]) };
+            case.run().unwrap_or_else(|error| panic!("{case:?}: {error}"));
+        }
+    }
+}
+
+#[test]
+fn nothing_at_all_is_sorted() {
+    for batch_rows in [&[][..], &[0], &[0, 0, 0]] {
+        for types in [&[][..], &[DataType::Utf8, DataType::Null]] {
+            let case = SortCase { spill_percent: 100, ..plain(types, batch_rows) };
+            case.run().unwrap_or_else(|error| panic!("{case:?}: {error}"));
+        }
+    }
+}
+
+/// Rows that are all equal, or all null, in several runs, merged in several passes: none overtakes.
+#[test]
+fn equal_rows_stay_in_their_order() {
+    for texture in [Texture::Zero, Texture::Repeated] {
+        for null_percent in [0, 100] {
+            for types in [[DataType::Int64], [DataType::Utf8]] {
+                let mut case = plain(&types, &[3000; 12]);
+                case.plan.columns[0].texture = texture;
+                case.plan.columns[0].null_percent = null_percent;
+                case.spill_percent = 100;
+                case.runs_max = 3;
+                case.run().unwrap_or_else(|error| panic!("{case:?}: {error}"));
+            }
+        }
+    }
+}
+
+/// Without columns to sort by, rows come back as they came.
+#[test]
+fn an_order_by_nothing_changes_nothing() {
+    let mut case = plain(&[DataType::Utf8], &[5000; 4]);
+    case.by.clear();
+    case.spill_percent = 60;
+    case.run().unwrap_or_else(|error| panic!("{case:?}: {error}"));
+}
+
+/// Strings of up to 3 MiB among short ones, as payload and as key: rows larger than a block and than
+/// what is staged, several passes.
+#[test]
+fn rows_larger_than_a_block_find_their_place() {
+    for codec in [Codec::None, Codec::Lz4] {
+        for value_bytes_max in [60_000, 3 << 20] {
+            for texture in [Texture::Noise, Texture::Zero, Texture::Repeated] {
+                let types = [DataType::Binary, DataType::Int32, DataType::Utf8];
+                let mut case = plain(&types, &[60; 3]);
+                case.by = vec![(1, false, false), (0, true, true), (2, false, true)];
+                (case.codec, case.runs_max) = (codec, 4);
+                for column in &mut case.plan.columns {
+                    (column.value_bytes_max, column.texture) = (value_bytes_max, texture);
+                }
+                case.plan.columns[1].texture = Texture::Small;
+                case.run().unwrap_or_else(|error| panic!("{case:?}: {error}"));
+            }
+        }
+    }
+}
+
+/// Rows already in order, in reverse, and interleaved: what is galloped over is right.
+#[test]
+fn rows_in_order_are_merged_in_slices() {
+    let mut case = plain(&[DataType::Int64], &[4000; 10]);
+    case.by.clear();
+    let mut input = case.input();
+    for descending in [false, true] {
+        let by = [bywash::SortColumn { column: 1, descending, nulls_last: false }];
+        let schema = input.spec.schema().clone();
+        input = bywash_tests::sort::SortInput::new(&schema, input.batches, &by);
+        let dirs = Dirs::new();
+        let minimum = minimum_sort_budget(&input.spec, 1).unwrap();
+        let ledger = MemoryLedger::new(minimum);
+        let task = ledger.admit(1, minimum).unwrap().remove(0);
+        let sorted = case.sort(&input, &task, &dirs.spill, &ledger).unwrap();
+        input.check(&sorted.0).unwrap();
+    }
+}
+
+#[test]
+fn the_minimum_works_and_one_byte_less_fails_before_the_first_row() {
+    for codec in [Codec::None, Codec::Lz4, Codec::Zstd { level: 1 }, Codec::Zstd { level: 3 }] {
+        let types = [DataType::Int64, DataType::Utf8, DataType::Decimal128(20, 2)];
+        let case = SortCase { codec, ..plain(&types, &[5000; 6]) };
+        case.run().unwrap_or_else(|error| panic!("{case:?}: {error}"));
+
+        let (input, dirs) = (case.input(), Dirs::new());
+        let minimum = minimum_sort_budget(&input.spec, 1).unwrap();
+        let ledger = MemoryLedger::new(minimum - 1);
+        let refused = ledger.admit(1, minimum).map(drop).or_else(|_| {
+            let task = ledger.admit(1, 0)?.remove(0);
+            Sorter::new(&input.spec, &task, &dirs.spill).map(drop)
+        });
+        let error = refused.expect_err("one byte below the minimum is refused");
+        assert_eq!(error.kind(), ErrorKind::MemoryLimit, "{error}");
+        assert_eq!((ledger.granted(), ledger.live()), (0, 0));
+    }
+}
+
+/// A batch that does not fit beside those the caller keeps is given once they are dropped.
+#[test]
+fn batches_that_are_kept_are_named_and_lose_nothing() {
+    let case = SortCase { spill_percent: 100, ..plain(&[DataType::Utf8], &[20_000; 8]) };
+    let (input, dirs) = (case.input(), Dirs::new());
+    let minimum = minimum_sort_budget(&input.spec, 1).unwrap();
+    let ledger = MemoryLedger::new(minimum);
+    let task = ledger.admit(1, minimum).unwrap().remove(0);
+    let mut sorter = Sorter::new(&input.spec, &task, &dirs.spill).unwrap();
+    for batch in &input.batches {
+        sorter.write(batch).unwrap();
+    }
+    let mut sorted = sorter.finish(ChargeMode::Ledger).unwrap();
+    let (mut kept, mut copies, mut refused) = (Vec::new(), Vec::new(), 0);
+    while let Some(next) = sorted.next() {
+        match next {
+            Ok(batch) => {
+                copies.push(bywash_tests::sort::copy(&batch));
+                kept.push(batch);
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::BudgetHeldByCaller, "{error}");
+                assert!(!kept.is_empty());
+                kept.clear();
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0, "the budget never was too small");
+    input.check(&copies).unwrap();
+}
+
+/// Kept rows make those in memory go to disk before anybody is refused.
+#[test]
+fn the_minimum_holds_for_tasks_together() {
+    let case = plain(&[DataType::Int64, DataType::Utf8], &[20_000; 4]);
+    let (input, dirs) = (case.input(), Dirs::new());
+    for tasks in [2, 5] {
+        let minimum = minimum_sort_budget(&input.spec, tasks).unwrap();
+        let ledger = MemoryLedger::new(minimum);
+        let admitted = ledger.admit(tasks, minimum / tasks as u64).unwrap();
+        std::thread::scope(|scope| {
+            for task in &admitted {
+                let (input, dirs) = (&input, &dirs);
+                scope.spawn(move || {
+                    let mut sorter = Sorter::new(&input.spec, task, &dirs.spill).unwrap();
+                    for batch in &input.batches {
+                        sorter.write(batch).unwrap();
+                    }
+                    let sorted = sorter.finish(ChargeMode::Ledger).unwrap();
+                    input.check(&read_all(sorted).unwrap()).unwrap();
+                });
+            }
+        });
+        assert!(ledger.peak_granted() <= minimum);
+    }
+}
+
+/// Columns of `types` with labels from 0, sorted by the first, at the minimum budget.
+fn plain(types: &[DataType], batch_rows: &[usize]) -> SortCase {
+    let columns = (0..).zip(types).map(|(label, t)| ColumnPlan::plain(t.clone(), label));
+    SortCase {
+        plan: Plan {
+            seed: run_seed(),
+            columns: columns.collect(),
+            batch_rows: batch_rows.to_vec(),
+            metadata: true,
+        },
+        by: vec![(0, false, false)],
+        codec: Codec::None,
+        budget_above_minimum: 0,
+        spill_percent: 0,
+        reclaim_percent: 0,
+        runs_max: 64,
+        detached: false,
+    }
+}
