@@ -63,9 +63,9 @@ pub use bywash_core::block::Records;
 pub use bywash_core::codec::Codec;
 pub use bywash_core::key::SortColumn;
 pub use bywash_core::memory::{
-    ChargeMode, Consumer, Explanation, HolderReport, LedgerOptions, LedgerSnapshot, MemoryLedger,
-    Party, Reclaimed, Reservation, Spill, SpillCause, SpillRecord, SpillScope, Spillable,
-    TaskMemory, TaskReport, WaitCanceller,
+    ChargeMode, Consumer, Explanation, Exported, HolderReport, LedgerOptions, LedgerSnapshot,
+    MemoryLedger, Party, Reclaimed, Reservation, Spill, SpillCause, SpillRecord, SpillScope,
+    Spillable, TaskMemory, TaskReport, WaitCanceller,
 };
 pub use bywash_core::partition::{RangeBounds, RangeSample, SparkHash, pmod};
 pub use bywash_core::port::{ByteSource, Clock, MemoryParent, Park, PartitionSink};

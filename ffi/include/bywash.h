@@ -222,8 +222,10 @@ typedef struct bywash_writer bywash_writer;
 /**
  * A host that lends memory: a table of callbacks, copied when a context is made.
  *
- * Callbacks come from any thread that uses the context or what was made of it, with no lock of the
- * library held; they may call `bywash_reclaim`, and must not unwind. In a forked child none is called.
+ * Callbacks come from any thread that uses the context or what was made of it. A writer that is spilling is
+ * locked meanwhile, so a callback neither pushes to, finishes or frees a writer of its context, nor waits for
+ * a thread that does (with a lock of the host's, say). It may call `bywash_reclaim`, `bywash_explain` and what
+ * only looks. It must not unwind. In a forked child none is called.
  */
 typedef struct bywash_host {
   /**
@@ -239,8 +241,8 @@ typedef struct bywash_host {
    */
   void *context;
   /**
-   * Lends up to `bytes`; returns how much (less or 0 is fine), or a negated status code, with which the
-   * call that needed memory fails. May block. NULL, like `release`, for a host that lends nothing: then
+   * Lends up to `bytes`; returns how much (less or 0 is fine), or a negated status code, for which the
+   * call that needed memory fails: with `MEMORY_LIMIT` or `CANCELLED`, with `UNAVAILABLE` for any other. May block. NULL, like `release`, for a host that lends nothing: then
    * memory is the process's own, up to `memory.capacity`.
    */
   int64_t (*acquire)(void *context, uint64_t bytes);
@@ -277,7 +279,8 @@ typedef struct bywash_sink {
   void *context;
   /**
    * Takes the next bytes of a partition's segment; returns `BYWASH_OK` or a status code, with which the
-   * finish fails. Partitions come in ascending order, an empty one not at all. Called on the thread
+   * finish fails (`UNAVAILABLE` for those that are the library's to say: `INVALID_ARGUMENT`,
+   * `INVALID_STATE`, `POISONED`, `INTERNAL`, `BUDGET_HELD_BY_CALLER`). Partitions come in ascending order, an empty one not at all. Called on the thread
    * that finishes; the bytes are the library's again when it returns. Must not unwind.
    */
   int32_t (*write)(void *context, uint32_t partition, const uint8_t *bytes, size_t len);
@@ -501,8 +504,8 @@ int32_t bywash_task_new(const struct bywash_context *context,
                         struct bywash_error **error_out);
 
 /**
- * Ends a task as far as the caller is concerned; NULL is fine. It lasts until the last writer and
- * reader made in it is freed.
+ * Ends a task as far as the caller is concerned; NULL is fine. It lasts, with what it was promised, until the
+ * last writer, output and stream made in it is freed; batches and schemas that were read do not keep it.
  *
  * Safety:
  * `task` is NULL or a live handle that nobody uses any more.
@@ -550,7 +553,8 @@ int32_t bywash_shuffle_minimum_budget(const struct bywash_shuffle *shuffle,
 void bywash_shuffle_free(struct bywash_shuffle *shuffle);
 
 /**
- * Makes a writer of map `map`, attempt `attempt`, in `task`; its working set is reserved at once. The
+ * Makes a writer of map `map`, attempt `attempt`, in `task`; its working set is reserved at once. No number of
+ * an attempt may be used twice for a map (in Spark: `taskAttemptId`, for `attemptNumber` begins anew). The
  * output goes to the directory `output_dir`, made if it is missing; NULL for a writer that finishes into
  * a sink. The first writer of a context in a directory opens and sweeps it (blocks on the disk); the context
  * keeps the last 8 open, each with a subdirectory `.bywash-*`, until it is freed.
@@ -576,8 +580,8 @@ int32_t bywash_writer_new(const struct bywash_shuffle *shuffle,
  * returns; it may spill, and so block on the disk and on the host's memory. Of buffers that are not aligned to
  * their type the rows are copied first, into memory that is charged to the task meanwhile.
  *
- * Errors: `INVALID_ARGUMENT` for an array that does not fit: nothing is taken and the writer goes on;
- * after any other the writer is of no more use.
+ * Errors: `INVALID_ARGUMENT` for an array that does not fit, `MEMORY_LIMIT` for rows that had to be copied:
+ * nothing is taken and the writer goes on; after any other the writer is of no more use.
  *
  * Safety:
  * `writer` is a live handle; `array` points to a valid `ArrowArray` of the shuffle's schema; `ids` to
@@ -619,7 +623,8 @@ int32_t bywash_writer_cancel(const struct bywash_writer *writer,
  * output is what `out` receives. The writer is of no more use, whatever comes of it; free it. One made
  * without `output_dir` answers `INVALID_STATE` and can still be finished into a sink.
  *
- * Errors: nothing is visible then, but for an error of the last sync.
+ * Errors: nothing is visible then, but for an error of the last sync, or of giving the output its name where
+ * nobody can tell whether it has it: then it may be there, whole, and the next attempt is handed it.
  *
  * Safety:
  * `writer` is a live handle; `out` points to a place for a pointer; `error_out` too, or is NULL.
@@ -679,8 +684,8 @@ int32_t bywash_output_open(const struct bywash_task *task,
 /**
  * Removes the committed output of `map` in the directory `dir`, so that a new attempt can commit another:
  * for damage that a reader found. With `attempt`, an output of another attempt stays: who reports a
- * failure twice does not lose the output that was made since. NULL: whoever's it is. None there, or no
- * such directory, is fine.
+ * failure twice does not lose the output that was made since, so long as no number of an attempt is used
+ * twice for a map. NULL: whoever's it is. None there, or no such directory, is fine.
  *
  * The output is there, whole, or gone, also where this fails. Outputs and streams that are open read on.
  * Blocks on the disk.

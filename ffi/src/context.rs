@@ -37,6 +37,8 @@ pub(crate) struct Context {
     /// Open for the writers to come: opening one reads all of its names.
     pub(crate) output_dirs: OutputDirs,
     pub(crate) settings: Settings,
+    /// Told of the end when all that keeps the context is gone, also where it lends nothing.
+    _host: Option<Arc<Host>>,
 }
 
 /// A task's part of a context's memory. Writers and readers keep it alive.
@@ -201,8 +203,8 @@ pub unsafe extern "C" fn bywash_task_new(
     }
 }
 
-/// Ends a task as far as the caller is concerned; NULL is fine. It lasts until the last writer and
-/// reader made in it is freed.
+/// Ends a task as far as the caller is concerned; NULL is fine. It lasts, with what it was promised, until the
+/// last writer, output and stream made in it is freed; batches and schemas that were read do not keep it.
 ///
 /// # Safety
 /// `task` is NULL or a live handle that nobody uses any more.
@@ -224,7 +226,8 @@ impl Context {
         let store: Arc<dyn Store> = Arc::new(FsStore::new());
         let options = OutputOptions { sync: settings.output_sync, ..OutputOptions::default() };
         let output_dirs = OutputDirs::new(Arc::clone(&store), options);
-        let mut context = Self { ledger, store, spill_dirs: None, output_dirs, settings };
+        let _host = host.cloned();
+        let mut context = Self { ledger, store, spill_dirs: None, output_dirs, settings, _host };
         if !context.settings.spill_dirs.is_empty() {
             let dirs = context.open_spill_dirs()?;
             for unused in dirs.unused() {

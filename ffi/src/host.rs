@@ -19,8 +19,10 @@ pub const BYWASH_LOG_WARNING: i32 = 2;
 
 /// A host that lends memory: a table of callbacks, copied when a context is made.
 ///
-/// Callbacks come from any thread that uses the context or what was made of it, with no lock of the
-/// library held; they may call `bywash_reclaim`, and must not unwind. In a forked child none is called.
+/// Callbacks come from any thread that uses the context or what was made of it. A writer that is spilling is
+/// locked meanwhile, so a callback neither pushes to, finishes or frees a writer of its context, nor waits for
+/// a thread that does (with a lock of the host's, say). It may call `bywash_reclaim`, `bywash_explain` and what
+/// only looks. It must not unwind. In a forked child none is called.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct bywash_host {
@@ -30,8 +32,8 @@ pub struct bywash_host {
     pub reserved: u32,
     /// Handed to every callback.
     pub context: *mut c_void,
-    /// Lends up to `bytes`; returns how much (less or 0 is fine), or a negated status code, with which the
-    /// call that needed memory fails. May block. NULL, like `release`, for a host that lends nothing: then
+    /// Lends up to `bytes`; returns how much (less or 0 is fine), or a negated status code, for which the
+    /// call that needed memory fails: with `MEMORY_LIMIT` or `CANCELLED`, with `UNAVAILABLE` for any other. May block. NULL, like `release`, for a host that lends nothing: then
     /// memory is the process's own, up to `memory.capacity`.
     pub acquire: Option<unsafe extern "C" fn(context: *mut c_void, bytes: u64) -> i64>,
     /// Takes `bytes` back of what was lent.
@@ -145,14 +147,11 @@ impl MemoryParent for HostMemory {
         let answer = unsafe { (self.acquire)(self.host.table.context, asked) };
         let lent = u64::try_from(answer).map_err(|_| {
             let code = i32::try_from(answer.saturating_neg()).unwrap_or(i32::MAX);
-            // That a call of ours was wrong, or a handle broken, is not for a host to say.
+            // That a call of ours was wrong, a handle broken or a file damaged is not for a lender to say: the
+            // last would have a whole map output made again.
             let kind = match kind_of(code) {
-                ErrorKind::InvalidArgument
-                | ErrorKind::InvalidState
-                | ErrorKind::Poisoned
-                | ErrorKind::Internal
-                | ErrorKind::BudgetHeldByCaller => ErrorKind::Unavailable,
-                kind => kind,
+                kind @ (ErrorKind::MemoryLimit | ErrorKind::Cancelled) => kind,
+                _ => ErrorKind::Unavailable,
             };
             Error::new(kind, "the host's acquire failed").with(Figure::Requested, bytes)
         })?;

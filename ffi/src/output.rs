@@ -115,8 +115,8 @@ pub unsafe extern "C" fn bywash_output_open(
 
 /// Removes the committed output of `map` in the directory `dir`, so that a new attempt can commit another:
 /// for damage that a reader found. With `attempt`, an output of another attempt stays: who reports a
-/// failure twice does not lose the output that was made since. NULL: whoever's it is. None there, or no
-/// such directory, is fine.
+/// failure twice does not lose the output that was made since, so long as no number of an attempt is used
+/// twice for a map. NULL: whoever's it is. None there, or no such directory, is fine.
 ///
 /// The output is there, whole, or gone, also where this fails. Outputs and streams that are open read on.
 /// Blocks on the disk.
@@ -138,10 +138,11 @@ pub unsafe extern "C" fn bywash_output_remove(
     unsafe {
         call::on(context, error_out, |handle| {
             let path = input::path(dir, "dir")?;
-            let attempt = attempt.as_ref().map(|attempt| AttemptId(*attempt));
+            let attempt = (!attempt.is_null()).then(|| AttemptId(attempt.read_unaligned()));
             let named = |error: Error| error.with(Figure::Map, map);
-            let store = Arc::clone(&handle.value().store);
-            match OutputDir::open_existing(store, &path) {
+            let context = handle.value();
+            let sync = context.settings.output_sync;
+            match OutputDir::open_existing_to_remove(Arc::clone(&context.store), &path, sync) {
                 Ok(dir) => dir.remove_output(MapId(map), attempt).map(drop).map_err(named),
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
                 Err(error) => Err(named(error)),
@@ -289,9 +290,9 @@ unsafe fn empty_partition(place: *mut bywash_partition) -> Result<u32> {
         return Err(Error::invalid("the place for a partition is NULL"));
     }
     // SAFETY: every such struct begins with its size; the caller's promise.
-    let struct_size = unsafe { place.cast::<u32>().read() };
+    let struct_size = unsafe { place.cast::<u32>().read_unaligned() };
     let whole = offset_of!(bywash_partition, rows) + size_of::<u64>();
-    if (struct_size as usize) < whole {
+    if (struct_size as usize) < whole || !place.is_aligned() {
         return Err(Error::invalid("struct_size is wrong; set it to sizeof(bywash_partition)")
             .with(Figure::Found, struct_size));
     }

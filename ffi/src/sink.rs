@@ -5,7 +5,7 @@
 use std::ffi::c_void;
 use std::mem::offset_of;
 
-use bywash::{Error, Figure, PartitionSink, Result};
+use bywash::{Error, ErrorKind, Figure, PartitionSink, Result};
 
 use crate::call::injected;
 use crate::status::{BYWASH_OK, kind_of};
@@ -21,7 +21,8 @@ pub struct bywash_sink {
     /// Handed to the callback.
     pub context: *mut c_void,
     /// Takes the next bytes of a partition's segment; returns `BYWASH_OK` or a status code, with which the
-    /// finish fails. Partitions come in ascending order, an empty one not at all. Called on the thread
+    /// finish fails (`UNAVAILABLE` for those that are the library's to say: `INVALID_ARGUMENT`,
+    /// `INVALID_STATE`, `POISONED`, `INTERNAL`, `BUDGET_HELD_BY_CALLER`). Partitions come in ascending order, an empty one not at all. Called on the thread
     /// that finishes; the bytes are the library's again when it returns. Must not unwind.
     pub write: Option<
         unsafe extern "C" fn(
@@ -70,8 +71,18 @@ impl PartitionSink for HostSink {
         // SAFETY: the host's callback with its context and bytes that live through the call.
         match unsafe { (self.write)(self.context, partition, bytes.as_ptr(), bytes.len()) } {
             BYWASH_OK => Ok(()),
-            code => Err(Error::new(kind_of(code), "the host's sink failed")
-                .with(Figure::Partition, partition)),
+            code => {
+                // That a call of ours was wrong, or a handle broken, is not for a sink to say.
+                let kind = match kind_of(code) {
+                    ErrorKind::InvalidArgument
+                    | ErrorKind::InvalidState
+                    | ErrorKind::Poisoned
+                    | ErrorKind::Internal
+                    | ErrorKind::BudgetHeldByCaller => ErrorKind::Unavailable,
+                    kind => kind,
+                };
+                Err(Error::new(kind, "the host's sink failed").with(Figure::Partition, partition))
+            }
         }
     }
 }

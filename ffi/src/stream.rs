@@ -138,7 +138,8 @@ impl Reading {
                 let bytes = lent_schema_bytes(&self.schema);
                 let mut charge = consumer.reserve(bytes)?;
                 charge.set_live(bytes);
-                Some(charge)
+                // A schema that is kept is no reason to keep the task.
+                Some(charge.into_exported())
             }
             None => None,
         };

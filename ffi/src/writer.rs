@@ -70,7 +70,7 @@ impl Writer {
             array.into_batch(spec.schema(), *validate, &self.task.memory)
         }?;
         match (batch.num_rows(), ids) {
-            (0, []) => Ok(()),
+            (0, []) => engine.check_open(),
             (_, []) => engine.write(&batch),
             (_, ids) => engine.write_with_ids(&batch, ids),
         }
@@ -91,7 +91,8 @@ impl Writer {
     }
 }
 
-/// Makes a writer of map `map`, attempt `attempt`, in `task`; its working set is reserved at once. The
+/// Makes a writer of map `map`, attempt `attempt`, in `task`; its working set is reserved at once. No number of
+/// an attempt may be used twice for a map (in Spark: `taskAttemptId`, for `attemptNumber` begins anew). The
 /// output goes to the directory `output_dir`, made if it is missing; NULL for a writer that finishes into
 /// a sink. The first writer of a context in a directory opens and sweeps it (blocks on the disk); the context
 /// keeps the last 8 open, each with a subdirectory `.bywash-*`, until it is freed.
@@ -149,8 +150,8 @@ pub unsafe extern "C" fn bywash_writer_new(
 /// returns; it may spill, and so block on the disk and on the host's memory. Of buffers that are not aligned to
 /// their type the rows are copied first, into memory that is charged to the task meanwhile.
 ///
-/// Errors: `INVALID_ARGUMENT` for an array that does not fit: nothing is taken and the writer goes on;
-/// after any other the writer is of no more use.
+/// Errors: `INVALID_ARGUMENT` for an array that does not fit, `MEMORY_LIMIT` for rows that had to be copied:
+/// nothing is taken and the writer goes on; after any other the writer is of no more use.
 ///
 /// # Safety
 /// `writer` is a live handle; `array` points to a valid `ArrowArray` of the shuffle's schema; `ids` to
@@ -236,7 +237,8 @@ pub unsafe extern "C" fn bywash_writer_cancel(
 /// output is what `out` receives. The writer is of no more use, whatever comes of it; free it. One made
 /// without `output_dir` answers `INVALID_STATE` and can still be finished into a sink.
 ///
-/// Errors: nothing is visible then, but for an error of the last sync.
+/// Errors: nothing is visible then, but for an error of the last sync, or of giving the output its name where
+/// nobody can tell whether it has it: then it may be there, whole, and the next attempt is handed it.
 ///
 /// # Safety
 /// `writer` is a live handle; `out` points to a place for a pointer; `error_out` too, or is NULL.

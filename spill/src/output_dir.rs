@@ -58,6 +58,7 @@ pub struct OutputOptions {
 pub struct OutputDir {
     store: Arc<dyn Store>,
     dir: Arc<StoreDir>,
+    sync: SyncPolicy,
     /// Absent in a directory opened for reading.
     writing: Option<Writing>,
 }
@@ -66,7 +67,6 @@ pub struct OutputDir {
 struct Writing {
     session: Session,
     way: PublishWay,
-    sync: SyncPolicy,
     quota: Quota,
     file_next: AtomicU64,
 }
@@ -99,8 +99,8 @@ impl OutputDir {
         let session = Session::open(&store, &dir)?;
         let way = PublishWay::probe(&*store, &session)?;
         let quota = Quota::new(quota);
-        let writing = Writing { session, way, sync, quota, file_next: AtomicU64::new(0) };
-        Ok(Arc::new(Self { store, dir, writing: Some(writing) }))
+        let writing = Writing { session, way, quota, file_next: AtomicU64::new(0) };
+        Ok(Arc::new(Self { store, dir, sync, writing: Some(writing) }))
     }
 
     /// Whether it is still what `path` leads to, with its session in it: not removed, nor another
@@ -120,8 +120,21 @@ impl OutputDir {
     /// # Errors
     /// `NotFound` when there is none.
     pub fn open_existing(store: Arc<dyn Store>, path: &Path) -> Result<Arc<Self>> {
+        Self::open_existing_to_remove(store, path, SyncPolicy::Never)
+    }
+
+    /// As [`OutputDir::open_existing`], to [remove outputs](Self::remove_output): `sync` says whether their end
+    /// is made to last.
+    ///
+    /// # Errors
+    /// As [`OutputDir::open_existing`].
+    pub fn open_existing_to_remove(
+        store: Arc<dyn Store>,
+        path: &Path,
+        sync: SyncPolicy,
+    ) -> Result<Arc<Self>> {
         let dir = Arc::new(store.open_dir(path)?);
-        Ok(Arc::new(Self { store, dir, writing: None }))
+        Ok(Arc::new(Self { store, dir, sync, writing: None }))
     }
 
     /// A new empty file, without a name in the directory.
@@ -166,9 +179,9 @@ impl OutputDir {
 
     /// Waits until the names in the directory are on its disk, where the policy asks for that.
     pub fn sync(&self) -> Result<()> {
-        match &self.writing {
-            Some(writing) if writing.sync == SyncPolicy::OnCommit => self.store.sync_dir(&self.dir),
-            _ => Ok(()),
+        match self.sync {
+            SyncPolicy::OnCommit => self.store.sync_dir(&self.dir),
+            SyncPolicy::Never => Ok(()),
         }
     }
 

@@ -41,7 +41,7 @@ pub use explain::{Explanation, Party, SPILL_RECORDS_MAX, Spill, SpillCause, Spil
 pub use ledger::{LedgerOptions, MemoryLedger};
 pub use pressure::{Reclaimed, Spillable};
 pub use report::{HolderReport, TaskReport};
-pub use reservation::Reservation;
+pub use reservation::{Exported, Reservation};
 pub use state::{
     Acquire, Admission, LedgerState, Patience, Shortfall, TaskId, WaitStatus, WaitToken,
 };

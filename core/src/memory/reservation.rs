@@ -79,6 +79,12 @@ impl Reservation {
         (self.consumer.clone(), granted)
     }
 
+    /// Leaves its consumer, and does not keep the task: for memory whose end nobody of the task decides. The
+    /// charge is the task's until the task ends, and the ledger's until it is dropped, on any thread.
+    pub fn into_exported(self) -> Exported {
+        Exported(self.into_export())
+    }
+
     /// Hands the bytes to a buffer that outlives its consumer; the charge stays with the task.
     pub(super) fn into_export(mut self) -> Export {
         let (granted, live) = (std::mem::take(&mut self.granted), std::mem::take(&mut self.live));
@@ -103,6 +109,16 @@ impl Drop for Reservation {
         if self.granted > 0 {
             self.consumer.give_back(self.granted);
         }
+    }
+}
+
+/// What [`Reservation::into_exported`] gives: charged until it is dropped.
+pub struct Exported(Export);
+
+impl std::fmt::Debug for Exported {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Export { granted, live, .. } = &self.0;
+        f.debug_struct("Exported").field("granted", granted).field("live", live).finish()
     }
 }
 

@@ -71,12 +71,12 @@ fn check_column(column: &CArray, data_type: &DataType, rows: i64) -> Result<()> 
         DataType::Utf8 | DataType::Binary if end > 0 => {
             // SAFETY: a buffer of offsets, not NULL, has one more than there are rows.
             let (first, last) = unsafe { first_and_last::<i32>(buffers[1], column) };
-            check_offsets(first.into(), last.into())
+            check_offsets(first.into(), last.into(), buffers[2])
         }
         DataType::LargeUtf8 | DataType::LargeBinary if end > 0 => {
             // SAFETY: as above.
             let (first, last) = unsafe { first_and_last::<i64>(buffers[1], column) };
-            check_offsets(first, last)
+            check_offsets(first, last, buffers[2])
         }
         DataType::FixedSizeBinary(width) if end.checked_mul(8 * i64::from(*width)).is_none() => {
             Err(Error::invalid("a column has more rows than memory has bytes for"))
@@ -100,7 +100,11 @@ fn check_rows(array: &CArray) -> Result<i64> {
     }
 }
 
-fn check_offsets(first: i64, last: i64) -> Result<()> {
+fn check_offsets(first: i64, last: i64, data: *const std::ffi::c_void) -> Result<()> {
+    if last > 0 && data.is_null() {
+        return Err(Error::invalid("a column with text or bytes has no buffer of them")
+            .with(Figure::Expected, last));
+    }
     if 0 <= first && first <= last {
         return Ok(());
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow_array::ffi::FFI_ArrowSchema;
 use arrow_schema::{Field, Schema};
-use bywash::{Error, ErrorKind, Reservation, Result};
+use bywash::{Error, ErrorKind, Exported, Result};
 
 use crate::c_data::CSchema;
 use crate::call::contained;
@@ -16,7 +16,7 @@ use crate::fork::ForkMark;
 struct LentSchema {
     /// Released by its own drop, before its charge.
     schema: FFI_ArrowSchema,
-    charge: Option<Reservation>,
+    charge: Option<Exported>,
     mark: Arc<ForkMark>,
 }
 
@@ -56,7 +56,7 @@ const fn metadata_bytes(entries: usize) -> usize {
 /// `Unsupported` for one that the interface cannot say.
 pub(crate) fn lend_schema(
     schema: &Schema,
-    charge: Option<Reservation>,
+    charge: Option<Exported>,
     mark: &Arc<ForkMark>,
 ) -> Result<FFI_ArrowSchema> {
     let schema = FFI_ArrowSchema::try_from(schema).map_err(|error| {

@@ -261,6 +261,10 @@ static void no_offsets(struct ArrowArray *a) {
   free((void *)(uintptr_t)a->children[1]->buffers[1]);
   a->children[1]->buffers[1] = NULL;
 }
+static void no_text(struct ArrowArray *a) {
+  free((void *)(uintptr_t)a->children[1]->buffers[2]);
+  a->children[1]->buffers[2] = NULL;
+}
 static void no_values(struct ArrowArray *a) {
   free((void *)(uintptr_t)a->children[0]->buffers[1]);
   a->children[0]->buffers[1] = NULL;
@@ -307,7 +311,7 @@ static const struct {
     {falling_offsets, "do not rise"},    {too_many_nulls, "cannot be"},
     {child_negative, "cannot be"},       {child_offset, "cannot be"},
     {null_rows, "null as a whole"},      {null_keys, "does not fit"},
-    {struct_buffers, "no struct"},
+    {struct_buffers, "no struct"},       {no_text, "no buffer of them"},
 };
 
 static void push_changed(bywash_writer *writer, void (*change)(struct ArrowArray *), const char *text,

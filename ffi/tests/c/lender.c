@@ -329,6 +329,36 @@ void test_host_refuses(void) {
   pool.refusal = BYWASH_OK;
   OK(bywash_writer_new(shuffle, task, NULL, 1, 0, &writer, &error));
   bywash_writer_free(writer);
+
+  /* A lender that is out of order is no damaged map output: nothing is reported, nothing made again. */
+  char *out = scratch("refuses-out");
+  bywash_output *output;
+  struct ArrowArrayStream stream;
+  struct ArrowArray batch;
+  OK(bywash_writer_new(shuffle, task, out, 1, 0, &writer, &error));
+  make_rows(&batch, 0, 1000);
+  uint32_t *ids = make_ids(0, 1000, 4);
+  OK(bywash_writer_push(writer, &batch, ids, 1000, &error));
+  free(ids);
+  OK(bywash_writer_finish(writer, &output, &error));
+  bywash_writer_free(writer);
+  OK(bywash_set_capacity(context, 1 << 30, NULL, &error));
+  for (int status = 1; status < 20; status++) {
+    if (status == BYWASH_CANCELLED) continue;
+    OK(bywash_output_read(output, NULL, 0, &stream, &error));
+    uint64_t freed;
+    OK(bywash_reclaim(context, UINT64_MAX, &freed, &error));
+    pool.refusal = status;
+    CHECK(stream.get_next(&stream, &batch) != 0);
+    bywash_error *reason;
+    OK(bywash_stream_error(&stream, &reason, &error));
+    CHECK(bywash_error_action(reason) == BYWASH_ACTION_RETRY_TASK);
+    bywash_error_free(reason);
+    pool.refusal = BYWASH_OK;
+    stream.release(&stream);
+  }
+  bywash_output_free(output);
+  free(out);
   bywash_task_free(task);
   bywash_shuffle_free(shuffle);
   bywash_context_free(context);

@@ -120,7 +120,7 @@ impl OutputFile {
             _ => return Outcome::Known(Err(PUBLISHED.at(self.out.path()))),
         };
         let (store, dir) = (&*self.out.store, &*self.out.dir);
-        if writing.sync == SyncPolicy::OnCommit
+        if self.out.sync == SyncPolicy::OnCommit
             && let Err(error) = store.sync_data(&self.file)
         {
             return Outcome::Known(Err(error));

@@ -2,7 +2,7 @@
 //! something fails.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 use bywash_core::memory::{Consumer, Reclaimed, SpillCause, Spillable, TaskMemory, WaitCanceller};
@@ -32,6 +32,9 @@ pub struct Canceller {
 #[derive(Debug)]
 struct Shared<R: Rows> {
     state: Mutex<State<R>>,
+    /// The thread that spills for another, by an address of its own; 0 for none. It may be called back by
+    /// the host it gives memory to.
+    spiller: AtomicUsize,
     consumer: Consumer,
     signals: Arc<Signals>,
 }
@@ -77,7 +80,8 @@ impl<R: Rows> Handle<R> {
             slot: OutputSlot::default(),
         };
         let state = Mutex::new(State::Open(Box::new(engine)));
-        let shared = Arc::new(Shared { state, consumer: consumer.clone(), signals });
+        let spiller = AtomicUsize::new(0);
+        let shared = Arc::new(Shared { state, spiller, consumer: consumer.clone(), signals });
         let spillable: Weak<Shared<R>> = Arc::downgrade(&shared);
         consumer.set_spillable(spillable);
         Ok(Self { shared })
@@ -91,7 +95,7 @@ impl<R: Rows> Handle<R> {
 
     /// Ends the writer with `finish`.
     pub(super) fn close<T>(self, finish: impl FnOnce(Engine<R>) -> Result<T>) -> Result<T> {
-        let mut state = self.shared.lock();
+        let mut state = self.shared.lock()?;
         match std::mem::replace(&mut *state, State::Finished) {
             State::Open(engine) => {
                 drop(state);
@@ -127,7 +131,7 @@ impl<R: Rows> Handle<R> {
         check: impl FnOnce(&Engine<R>) -> Result<()>,
         work: impl FnOnce(&mut Engine<R>) -> Result<T>,
     ) -> Result<T> {
-        let mut state = self.shared.lock();
+        let mut state = self.shared.lock()?;
         let State::Open(engine) = &mut *state else {
             let error = std::mem::replace(&mut *state, State::Finished).into_error();
             *state = State::Failed(error.kind());
@@ -164,9 +168,14 @@ impl Canceller {
 }
 
 impl<R: Rows> Shared<R> {
-    fn lock(&self) -> MutexGuard<'_, State<R>> {
+    /// Waits for a spill that another thread asked for.
+    fn lock(&self) -> Result<MutexGuard<'_, State<R>>> {
+        // Only this thread stores its own address.
+        if self.spiller.load(Ordering::Relaxed) == this_thread() {
+            return Err(SPILLS_HERE);
+        }
         let locked = self.state.lock();
-        locked.unwrap_or_else(|poisoned| self.panicked(poisoned))
+        Ok(locked.unwrap_or_else(|poisoned| self.panicked(poisoned)))
     }
 
     /// A call panicked, in this thread or another: what it was changing is in no known state.
@@ -211,11 +220,13 @@ impl<R: Rows> Spillable for Shared<R> {
         }
         let held = self.consumer.granted();
         // A panic is this writer's and not of whoever asked: its next operation reports it.
+        self.spiller.store(this_thread(), Ordering::Relaxed);
         let spilled = contained(|| engine.spill(SpillCause::Reclaim)).and_then(|spilled| spilled);
         if let Err(error) = spilled {
             // What a panic left may panic again when it is dropped.
             drop(contained(|| self.fail(&mut state, State::FailedReclaim(error))));
         }
+        self.spiller.store(0, Ordering::Relaxed);
         Reclaimed::Freed(held.saturating_sub(self.consumer.granted()))
     }
 }
@@ -231,6 +242,16 @@ fn contained<T>(work: impl FnOnce() -> T) -> Result<T> {
     })
 }
 
+/// An address that no other thread has while this one lives.
+fn this_thread() -> usize {
+    thread_local!(static HERE: u8 = const { 0 });
+    HERE.with(|here| std::ptr::from_ref(here).addr())
+}
+
+const SPILLS_HERE: Error = Error::new(
+    ErrorKind::InvalidState,
+    "this writer is spilling on this very thread; a host's callback cannot use it",
+);
 const SPILL_PANICKED: Error = Error::internal("a spill of this writer panicked");
 
 impl<R: Rows> State<R> {

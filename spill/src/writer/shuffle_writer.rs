@@ -81,6 +81,14 @@ impl ShuffleWriter {
         self.write_rows(batch, Some(ids))
     }
 
+    /// Whether it still takes rows.
+    ///
+    /// # Errors
+    /// What [`ShuffleWriter::write`] would answer for any rows.
+    pub fn check_open(&mut self) -> Result<()> {
+        self.handle.operate(|_| Ok(()), |engine| engine.shared.check_cancelled())
+    }
+
     /// Spills what is sorted; returns the bytes given back.
     ///
     /// # Errors
