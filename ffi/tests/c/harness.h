@@ -89,6 +89,8 @@ void test_cancel(void);
 void test_in_use(void);
 void test_lender(void);
 void test_host_refuses(void);
+void test_host_without_loans(void);
+void test_writer_in_a_spill(void);
 void test_host_pays_for_batches(void);
 void test_fork(void);
 void test_two_copies(void);

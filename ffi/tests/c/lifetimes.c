@@ -207,3 +207,22 @@ void test_in_use(void) {
   bywash_context_free(context);
   free(spills);
 }
+
+static void ended_too(void *context) { *(int *)context += 1; }
+
+/* A host that lends nothing is told of the end, too: when all that keeps the context is gone. */
+void test_host_without_loans(void) {
+  char *spills = scratch("no-loans");
+  int ends = 0;
+  bywash_host host = {.struct_size = sizeof host, .context = &ends, .destroy = ended_too};
+  bywash_context *context = make_context(spills, NULL, NULL, &host);
+  bywash_shuffle *shuffle = make_shuffle(1, true, "none");
+  bywash_task *task = make_task(context, shuffle);
+  CHECK(ends == 0);
+  bywash_context_free(context);
+  bywash_shuffle_free(shuffle);
+  CHECK(ends == 0);
+  bywash_task_free(task);
+  CHECK(ends == 1);
+  free(spills);
+}

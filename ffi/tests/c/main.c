@@ -130,6 +130,8 @@ static const struct {
     {"in_use", test_in_use},
     {"lender", test_lender},
     {"host_refuses", test_host_refuses},
+    {"host_without_loans", test_host_without_loans},
+    {"writer_in_a_spill", test_writer_in_a_spill},
     {"host_pays_for_batches", test_host_pays_for_batches},
     {"fork", test_fork},
     {"two_copies", test_two_copies},

@@ -15,6 +15,8 @@ struct host {
   void (*inside)(struct host *host);
   int calls;
   uint64_t more;
+  /* Written to while it spills, once. */
+  bywash_writer *writer;
 };
 
 static int64_t lend(void *context, uint64_t bytes) {
@@ -30,6 +32,16 @@ static int64_t lend(void *context, uint64_t bytes) {
 
 static void give_back(void *context, uint64_t bytes) {
   struct host *host = context;
+  if (host->writer != NULL) {
+    bywash_writer *writer = host->writer;
+    host->writer = NULL;
+    struct ArrowArray array;
+    make_rows(&array, 0, 10);
+    FAILS(BYWASH_INVALID_STATE, BYWASH_ACTION_FAIL_JOB, "spilling on this very thread",
+          bywash_writer_push(writer, &array, NULL, 0, &error));
+    CHECK(array.release == NULL);
+    host->calls++;
+  }
   CHECK(bytes > 0 && atomic_fetch_sub(&host->lent, (long long)bytes) >= (long long)bytes);
 }
 
@@ -244,4 +256,39 @@ void test_host_lends_too_much(void) {
     CHECK(drain(&stream).rows == 4 * ROWS);
     unmake(made, &host);
   }
+}
+
+/* A host that writes to the very writer whose spill gives memory back: refused, instead of waiting for itself. */
+void test_writer_in_a_spill(void) {
+  struct host host = {0};
+  char *spills = scratch("in-a-spill-spills"), *out = scratch("in-a-spill");
+  bywash_host callbacks = table(&host);
+  bywash_context *context = make_context(spills, "memory.host_slack", "0", &callbacks);
+  bywash_shuffle *shuffle = make_shuffle(1, true, "none");
+  bywash_task *task = make_task(context, shuffle);
+  bywash_writer *writer;
+  bywash_output *output;
+  struct ArrowArray array;
+  struct ArrowArrayStream stream;
+  uint64_t freed;
+  OK(bywash_writer_new(shuffle, task, out, 1, 0, &writer, &error));
+  make_stream(&stream, 0, ROWS, 10, -1);
+  OK(bywash_writer_push_stream(writer, &stream, &error));
+  host.writer = writer;
+  OK(bywash_reclaim(context, 1, &freed, &error));
+  CHECK(host.calls == 1 && freed > 0);
+  make_rows(&array, 10 * ROWS, 10);
+  OK(bywash_writer_push(writer, &array, NULL, 0, &error));
+  OK(bywash_writer_finish(writer, &output, &error));
+  bywash_partition partition = {.struct_size = sizeof partition};
+  OK(bywash_output_partition(output, 0, &partition, &error));
+  CHECK(partition.rows == 10 * ROWS + 10);
+  bywash_output_free(output);
+  bywash_writer_free(writer);
+  bywash_task_free(task);
+  bywash_shuffle_free(shuffle);
+  bywash_context_free(context);
+  CHECK(atomic_load(&host.lent) == 0);
+  free(spills);
+  free(out);
 }

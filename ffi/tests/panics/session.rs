@@ -48,6 +48,37 @@ impl Drop for Handles {
     }
 }
 
+impl Handles {
+    /// A panic poisons the handle of its call, and no other.
+    fn check_others(&self, context: *const bywash_context, after: &str) {
+        let (mut count, mut json) = (0, null_mut());
+        let mut answers = Vec::new();
+        if !context.is_null() {
+            answers.push(unsafe_explain(context, &mut json));
+            free_string(&mut json);
+        }
+        for writer in self.writers.iter().filter(|writer| !writer.is_null()) {
+            // SAFETY: a live handle, and a place for a text.
+            answers.push(unsafe { bywash_writer_statistics(*writer, &raw mut json, null_mut()) });
+            free_string(&mut json);
+        }
+        for output in self.outputs.iter().filter(|output| !output.is_null()) {
+            // SAFETY: a live handle, and a place for a number.
+            answers.push(unsafe { bywash_output_partitions(*output, &raw mut count, null_mut()) });
+        }
+        let poisoned = answers.iter().filter(|code| **code == BYWASH_POISONED).count();
+        let fine = answers.iter().filter(|code| **code == BYWASH_OK).count();
+        assert!(poisoned <= 1 && poisoned + fine == answers.len(), "after {after}: {answers:?}");
+    }
+}
+
+/// Opens nothing there is.
+fn unsafe_open(task: *const bywash_task, dir: &CStr) -> i32 {
+    let mut none = null_mut();
+    // SAFETY: a live handle, a string and a place for a pointer.
+    unsafe { bywash_output_open(task, dir.as_ptr(), 99, &raw mut none, null_mut()) }
+}
+
 unsafe extern "C" fn lend(lender: *mut c_void, bytes: u64) -> i64 {
     let bytes = bytes.min(1 << 40).cast_signed();
     // SAFETY: the lender of run.
@@ -119,6 +150,7 @@ fn session(calls: &mut Vec<&'static str>, lender: &Lender) -> Result<(), String>
         outputs: [null_mut(); 3],
         stream: FFI_ArrowArrayStream::empty(),
     };
+    let context: *const bywash_context = null();
     let (mut number, mut count, mut json) = (0u64, 0u32, null_mut());
     let mut partition = bywash_partition {
         struct_size: u32::try_from(size_of::<bywash_partition>()).unwrap(),
@@ -141,6 +173,7 @@ fn session(calls: &mut Vec<&'static str>, lender: &Lender) -> Result<(), String>
                 // SAFETY: as above.
                 let again: Option<i32> = unsafe { $again };
                 assert!(again.is_none_or(|code| code == BYWASH_POISONED), "{}: {again:?}", $name);
+                h.check_others(context, $name);
                 return Err(message);
             }
         }};
@@ -188,7 +221,12 @@ fn session(calls: &mut Vec<&'static str>, lender: &Lender) -> Result<(), String>
         bywash_shuffle_minimum_budget(h.shuffle, 1, &raw mut number, e),
         Some(bywash_shuffle_minimum_budget(h.shuffle, 1, &raw mut number, null_mut()))
     );
-    call!("task_new", bywash_task_new(context, number, &raw mut h.task, e), None);
+    call!(
+        "task_new",
+        bywash_task_new(context, number, &raw mut h.task, e),
+        Some(explain(&mut json))
+    );
+    let open = |task| unsafe_open(task, &path);
     for index in 0..2 {
         call!(
             "writer_new",
@@ -201,7 +239,7 @@ fn session(calls: &mut Vec<&'static str>, lender: &Lender) -> Result<(), String>
                 &raw mut h.writers[index],
                 e
             ),
-            None
+            Some(open(h.task))
         );
         let writer = h.writers[index];
         let mut array = array(&schema);
@@ -233,7 +271,7 @@ fn session(calls: &mut Vec<&'static str>, lender: &Lender) -> Result<(), String>
     call!(
         "output_open",
         bywash_output_open(h.task, path.as_ptr(), 0, &raw mut h.outputs[2], e),
-        None
+        Some(open(h.task))
     );
     let output = h.outputs[2];
     call!(
