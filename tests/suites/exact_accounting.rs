@@ -17,13 +17,14 @@ use arrow_array::{Array, RecordBatch};
 use arrow_buffer::NullBuffer;
 use arrow_schema::DataType;
 use bywash::{
-    AttemptId, ChargeMode, Codec, MapId, MapOutput, MemoryLedger, ShuffleWriter, TaskMemory,
-    minimum_budget,
+    AttemptId, ChargeMode, Codec, MapId, MapOutput, MemoryLedger, RecordOutput, RecordWriter,
+    ShuffleWriter, TaskMemory, minimum_budget,
 };
 use bywash_tests::alloc::{self, Event};
 use bywash_tests::case::{Charge, IdShape, Input, Placement, ShuffleCase};
 use bywash_tests::dirs::Dirs;
 use bywash_tests::generate::{ColumnPlan, Plan, all_types};
+use bywash_tests::records::{Lengths, RecordCase, RecordOracle};
 use bywash_tests::seed::run_seed;
 
 bywash_tests::install_counting_allocator!();
@@ -49,6 +50,23 @@ fn the_ledger_is_exact_at_every_allocation_event() {
                     };
                     let label = format!("{name} {codec} minimum+{above} {charge:?}");
                     worst.push_str(&one_task(&label, &case));
+                }
+            }
+        }
+    }
+    for lengths in [Lengths::Fixed(104), Lengths::OneIn(300, 400_000)] {
+        for codec in [Codec::None, Codec::Lz4, Codec::Zstd { level: 3 }] {
+            for (above, spill_percent) in [(0, 0), (4 << 20, 30), (512 << 20, 0)] {
+                for charge in [Charge::Ledger, Charge::Detached] {
+                    let case = RecordCase {
+                        codec,
+                        budget_above_minimum: above,
+                        spill_percent,
+                        charge,
+                        ..RecordCase::plain(lengths, &[8192; 12])
+                    };
+                    let label = format!("records {lengths:?} {codec} minimum+{above} {charge:?}");
+                    worst.push_str(&records(&label, &case));
                 }
             }
         }
@@ -98,6 +116,63 @@ fn one_task(label: &str, case: &ShuffleCase) -> String {
             }
         }
         check.end().unwrap();
+        call(label, || drop(reader));
+        call(label, || drop(kept));
+    }
+    call(label, || drop(output));
+    call(label, || drop(task));
+    at_rest(label, &ledger, base);
+    EXCURSIONS.report(label)
+}
+
+/// As [`one_task`], of records.
+fn records(label: &str, case: &RecordCase) -> String {
+    let (calls, dirs) = (case.input(), case.dirs());
+    let oracle = RecordOracle::new(&calls);
+    let minimum = case.spec().minimum_budget(1).unwrap();
+    let ledger = MemoryLedger::new(minimum + case.budget_above_minimum);
+    let base = watch(&ledger);
+    let task = ledger.admit(1, minimum).unwrap().remove(0);
+    let spec = case.spec();
+    let mut writer = call(label, || {
+        RecordWriter::new(&spec, &task, &dirs.spill, &dirs.out, MapId(0), AttemptId(0)).unwrap()
+    });
+    for (index, records) in calls.iter().enumerate() {
+        call(label, || records.write(&mut writer)).unwrap();
+        if case.spill_percent > 0 && index % 3 == 2 {
+            call(label, || writer.spill()).unwrap();
+        }
+    }
+    let output = call(label, || writer.finish()).unwrap();
+    call(label, || drop(task));
+    call(label, || drop(output));
+    at_rest(label, &ledger, base);
+
+    let ledger = MemoryLedger::new(READ_BUDGET);
+    assert_eq!(watch(&ledger), base, "{label}");
+    let task = ledger.admit(1, 0).unwrap().remove(0);
+    let output = call(label, || RecordOutput::open(&dirs.out, MapId(0), &task)).unwrap();
+    for partition in 0..case.partitions {
+        let mut expected = oracle.partition(partition).iter();
+        let mut kept = Vec::new();
+        let mut reader = call(label, || output.read(partition, &task, case.charge.into())).unwrap();
+        while let Some(records) = alloc::tracked(|| reader.next()) {
+            let records = records.unwrap();
+            let mut handed_over = 0;
+            if case.charge == Charge::Detached {
+                // Offsets and bytes lie in one block.
+                let given = alloc::give_away(records.offsets().as_ptr().cast());
+                handed_over = given.map_or(0, |range| range.len() as u64);
+            }
+            EXCURSIONS.check(label, handed_over);
+            assert!(records.iter().all(|record| expected.next().unwrap() == record));
+            kept.push(records);
+            if kept.len() > 2 {
+                let first = kept.remove(0);
+                call(label, || drop(first));
+            }
+        }
+        assert!(expected.next().is_none());
         call(label, || drop(reader));
         call(label, || drop(kept));
     }

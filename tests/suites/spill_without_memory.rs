@@ -16,8 +16,8 @@ use std::sync::Arc;
 use arrow_schema::DataType;
 use bywash::node::FilesystemKind;
 use bywash::{
-    AttemptId, Codec, ErrorKind, FsStore, MapId, MemoryBacked, MemoryLedger, ShuffleWriter,
-    SpillOptions, Store, minimum_budget,
+    AttemptId, Codec, ErrorKind, FsStore, MapId, MemoryBacked, MemoryLedger, RecordWriter,
+    ShuffleWriter, SpillOptions, Store, TaskMemory, WriteProgress, minimum_budget,
 };
 use bywash_tests::alloc::{self, Refusals};
 use bywash_tests::case::{Charge, IdShape, Input, Placement, ShuffleCase, admit};
@@ -25,6 +25,7 @@ use bywash_tests::child;
 use bywash_tests::dirs::Dirs;
 use bywash_tests::faults::{Fault, FaultStore, Repeat};
 use bywash_tests::generate::{ColumnPlan, Plan};
+use bywash_tests::records::{Lengths, RecordCall, RecordCase};
 use bywash_tests::seed::run_seed;
 
 bywash_tests::install_counting_allocator!();
@@ -35,8 +36,10 @@ const KINDS: [(&str, Fault); 3] =
 
 #[test]
 fn a_spill_a_merge_and_a_finish_need_no_memory() {
-    for files in ["unnamed", "named", "charged"] {
-        child::run(CHILD, &format!("{files} none"));
+    for rows in ["columns", "records"] {
+        for files in ["unnamed", "named", "charged"] {
+            child::run(CHILD, &format!("{rows} {files} none"));
+        }
     }
 }
 
@@ -46,7 +49,8 @@ fn nor_do_they_when_the_storage_fails() {
         for files in ["unnamed", "named", "charged"] {
             scope.spawn(move || {
                 for (kind, _) in KINDS {
-                    child::run(CHILD, &format!("{files} {kind}"));
+                    child::run(CHILD, &format!("columns {files} {kind}"));
+                    child::run(CHILD, &format!("records {files} {kind}"));
                 }
             });
         }
@@ -58,11 +62,15 @@ fn child() {
     let Some(argument) = child::argument() else {
         return;
     };
-    let (files, kind) = argument.split_once(' ').unwrap();
+    let (rows, rest) = argument.split_once(' ').unwrap();
+    let (files, kind) = rest.split_once(' ').unwrap();
     let files = Files::of_name(files);
     let kind = KINDS.iter().find(|(name, _)| *name == kind).map(|(_, fault)| *fault);
     for codec in [Codec::Lz4, Codec::Zstd { level: 1 }] {
-        let input = input(codec);
+        let input = match rows {
+            "columns" => Written::Columns(input(codec)),
+            _ => records(codec),
+        };
         if kind.is_some() && codec != Codec::Lz4 {
             continue; // The storage does not know codecs.
         }
@@ -110,6 +118,82 @@ impl Files {
     }
 }
 
+/// What is written, again and again.
+enum Written {
+    Columns(Input),
+    Records(RecordCase, Vec<RecordCall>),
+}
+
+enum Writer {
+    Columns(ShuffleWriter),
+    Records(RecordWriter),
+}
+
+impl Written {
+    fn minimum(&self) -> u64 {
+        match self {
+            Self::Columns(input) => minimum_budget(&input.spec, 1).unwrap(),
+            Self::Records(case, _) => case.spec().minimum_budget(1).unwrap(),
+        }
+    }
+
+    fn writer(&self, task: &TaskMemory, dirs: &Dirs) -> Writer {
+        let (spill, out, map, attempt) = (&dirs.spill, &dirs.out, MapId(0), AttemptId(0));
+        match self {
+            Self::Columns(input) => Writer::Columns(
+                ShuffleWriter::new(&input.spec, task, spill, out, map, attempt).unwrap(),
+            ),
+            Self::Records(case, _) => Writer::Records(
+                RecordWriter::new(&case.spec(), task, spill, out, map, attempt).unwrap(),
+            ),
+        }
+    }
+
+    fn write(&self, writer: &mut Writer, index: usize) {
+        match (self, writer) {
+            (Self::Columns(input), Writer::Columns(writer)) => {
+                let at = index % input.batches.len();
+                writer.write_with_ids(&input.batches[at], &input.ids[at]).unwrap();
+            }
+            (Self::Records(_, calls), Writer::Records(writer)) => {
+                calls[index % calls.len()].write(writer).unwrap();
+            }
+            _ => panic!("the writer of something else"),
+        }
+    }
+
+    fn rows(&self, index: usize) -> usize {
+        match self {
+            Self::Columns(input) => input.ids[index % input.ids.len()].len(),
+            Self::Records(_, calls) => calls[index % calls.len()].lengths.len(),
+        }
+    }
+}
+
+impl Writer {
+    fn spill(&mut self) -> bywash::Result<u64> {
+        match self {
+            Self::Columns(writer) => writer.spill(),
+            Self::Records(writer) => writer.spill(),
+        }
+    }
+
+    fn progress(&self) -> WriteProgress {
+        match self {
+            Self::Columns(writer) => writer.progress(),
+            Self::Records(writer) => writer.progress(),
+        }
+    }
+
+    /// The rows of the output.
+    fn finish(self) -> bywash::Result<u64> {
+        match self {
+            Self::Columns(writer) => writer.finish().map(|output| output.total_rows()),
+            Self::Records(writer) => writer.finish().map(|output| output.total_rows()),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Target {
     Spill,
@@ -118,7 +202,7 @@ enum Target {
 
 /// Returns whether the fault happened: if not, the call has no operation of that number.
 fn scenario(
-    input: &Input,
+    input: &Written,
     files: Files,
     spills: usize,
     fault: Option<(Target, u64, Fault)>,
@@ -133,12 +217,10 @@ fn scenario(
     let named = files == Files::Named;
     let options = SpillOptions { named, memory_backed, ..SpillOptions::default() };
     let dirs = Dirs::with_store(Arc::clone(&store) as Arc<dyn Store>, options);
-    let minimum = minimum_budget(&input.spec, 1).unwrap();
+    let minimum = input.minimum();
     let ledger = MemoryLedger::new(minimum + (1 << 20));
     let task = admit(&ledger, minimum).unwrap();
-    let (map, attempt) = (MapId(0), AttemptId(0));
-    let mut writer =
-        ShuffleWriter::new(&input.spec, &task, &dirs.spill, &dirs.out, map, attempt).unwrap();
+    let mut writer = input.writer(&task, &dirs);
     let arm = |target: Target| match fault {
         Some((chosen, at, fault)) if chosen == target => store.arm(at, fault, Repeat::Once),
         _ => store.disarm(),
@@ -146,13 +228,16 @@ fn scenario(
 
     // The first write warms up what is made once in a thread.
     for index in 0..spills {
-        let at = index % input.batches.len();
-        writer.write_with_ids(&input.batches[at], &input.ids[at]).unwrap();
+        input.write(&mut writer, index);
         arm(Target::Spill);
         let (result, refusals) = alloc::refuse(|| writer.spill());
         note("spill", refusals);
         match result {
-            Ok(bytes) => assert!(bytes > 0, "a spill gives something back"),
+            // The arena that is being filled is always kept.
+            Ok(bytes) => assert!(
+                bytes > 0 || matches!(input, Written::Records(..)),
+                "a spill gives something back"
+            ),
             Err(error) => {
                 let no_memory =
                     error.kind() == ErrorKind::MemoryLimit && files == Files::Charged(0);
@@ -167,8 +252,7 @@ fn scenario(
             return store.fired().is_some();
         }
     }
-    let at = spills % input.batches.len();
-    writer.write_with_ids(&input.batches[at], &input.ids[at]).unwrap();
+    input.write(&mut writer, spills);
     let progress = writer.progress();
     assert_eq!(progress.spills_request, spills as u64);
     assert!(fault.is_some() || progress.run_merges > 0, "no runs were merged: {progress:?}");
@@ -177,10 +261,9 @@ fn scenario(
     note("finish", refusals);
     let fired = store.fired().is_some();
     match result {
-        Ok(output) => {
-            let rows: usize =
-                (0..=spills).map(|index| input.ids[index % input.ids.len()].len()).sum();
-            assert_eq!(output.total_rows(), rows as u64);
+        Ok(rows) => {
+            let written: usize = (0..=spills).map(|index| input.rows(index)).sum();
+            assert_eq!(rows, written as u64);
         }
         Err(error) => assert!(fired, "{error}"),
     }
@@ -190,6 +273,20 @@ fn scenario(
 /// Not even asking is allowed: an answer of no would not be noticed where it is optional.
 fn note(what: &str, refusals: Refusals) {
     assert_eq!(refusals, Refusals::default(), "a {what} asked for memory");
+}
+
+/// With more than one arena in each call, a few records larger than a block, and none oversized: what
+/// goes straight to a run is written while memory may be asked for.
+fn records(codec: Codec) -> Written {
+    let case = RecordCase {
+        seed: run_seed(),
+        partitions: 50,
+        shape: IdShape::Skewed,
+        codec,
+        ..RecordCase::plain(Lengths::OneIn(400, 150_000), &[9000, 6000, 12_000])
+    };
+    let calls = case.input();
+    Written::Records(case, calls)
 }
 
 fn input(codec: Codec) -> Input {

@@ -75,6 +75,11 @@ impl<T> Vector<T> {
         self.values.clear();
     }
 
+    /// Removes the values that are not to be kept; the capacity stays.
+    pub fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
+        self.values.retain(keep);
+    }
+
     /// Removes all values from the `len`-th on; the capacity stays.
     pub fn truncate(&mut self, len: usize) {
         self.values.truncate(len);

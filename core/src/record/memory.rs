@@ -37,7 +37,9 @@ pub enum Appended {
 /// Records in memory. Allocates when made, and an arena at a time when told to.
 #[derive(Debug)]
 pub struct RecordMemory {
+    /// The first `used` of them hold records; the others wait for some.
     arenas: Vector<RecordArena>,
+    used: usize,
     /// The arena that is being filled; one of the usual size that is always kept.
     current: usize,
     /// Pointers of the current arena in the order of arrival.
@@ -65,6 +67,7 @@ impl RecordMemory {
         arenas.push_within_capacity(RecordArena::new(area)).map_err(|_| NO_ROOM)?;
         Ok(Self {
             arenas,
+            used: 1,
             current: 0,
             pending: Array::try_new(consumer, sizing.group_records)?,
             pending_len: 0,
@@ -122,11 +125,13 @@ impl RecordMemory {
         let mut arena = RecordArena::new(area);
         let (taken, bytes) = arena.append(&alone, index, &mut self.pending, 0);
         debug_assert_eq!(taken, 1, "the area holds the record");
-        self.arenas.push_within_capacity(arena).map_err(|_| NO_ROOM)?;
+        let place = self.used;
+        self.arenas.insert_within_capacity(place, arena).map_err(|_| NO_ROOM)?;
+        self.used += 1;
         self.pending_len = taken;
         self.records += taken as u64;
         self.bytes += bytes as u64;
-        self.sort_pending(self.arenas.len() - 1, rows)
+        self.sort_pending(place, rows)
     }
 
     /// Sorts what is pending into a group and adds its records to `rows`, by partition. Needs no
@@ -169,6 +174,16 @@ impl RecordMemory {
         self.arenas.try_reserve_if_free(1)
     }
 
+    /// Goes on with an arena that is there already, if there is one. The group was closed.
+    pub fn next_arena(&mut self) -> bool {
+        let is_there = self.used < self.arenas.len();
+        if is_there {
+            self.current = self.used;
+            self.used += 1;
+        }
+        is_there
+    }
+
     /// Fills `area`, one of [`RecordMemory::arena_bytes`], from now on. The group was closed and
     /// room was made.
     ///
@@ -177,7 +192,8 @@ impl RecordMemory {
     pub fn add_arena(&mut self, area: Area) -> Result<()> {
         debug_assert_eq!(self.pending_len, 0, "the group was closed");
         self.arenas.push_within_capacity(RecordArena::new(area)).map_err(|_| NO_ROOM)?;
-        self.current = self.arenas.len() - 1;
+        let is_there = self.next_arena();
+        debug_assert!(is_there, "it was just added");
         Ok(())
     }
 
@@ -202,7 +218,7 @@ impl RecordMemory {
         self.bytes
     }
 
-    /// What forgetting all records gives back.
+    /// What [`RecordMemory::release`] gives back.
     pub fn reclaimable(&self) -> u64 {
         let held: u64 = self.arenas.iter().map(RecordArena::bytes).sum();
         held - self.arenas.get(self.current).map_or(0, RecordArena::bytes)
@@ -228,14 +244,27 @@ impl RecordMemory {
 
     /// Forgets all records and gives back all arenas but one.
     pub fn release(&mut self) {
+        self.recycle();
+        self.release_unused();
+    }
+
+    /// Forgets all records and keeps the arenas for the next: a fresh one costs the system a look at each
+    /// of its pages, and zeros in them.
+    pub fn recycle(&mut self) {
         self.walk.clear();
-        self.arenas.swap(0, self.current);
-        self.current = 0;
-        self.arenas.truncate(1);
-        if let Some(kept) = self.arenas.first_mut() {
-            kept.clear();
+        // One that was made for a large record serves no others.
+        let usual = self.arena_bytes as u64;
+        self.arenas.retain(|arena| arena.bytes() == usual);
+        for arena in self.arenas.iter_mut() {
+            arena.clear();
         }
+        (self.used, self.current) = (1, 0);
         (self.records, self.bytes, self.pending_len) = (0, 0, 0);
+    }
+
+    /// Gives back the arenas that hold no record, but for the one that is being filled.
+    pub fn release_unused(&mut self) {
+        self.arenas.truncate(self.used);
     }
 }
 

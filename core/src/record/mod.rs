@@ -14,6 +14,7 @@ mod arena;
 mod gather;
 mod memory;
 mod pointer;
+mod prefetch;
 mod walk;
 
 pub use arena::{ARENA_BYTES_MAX, RecordInput};

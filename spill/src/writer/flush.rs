@@ -35,14 +35,27 @@ impl<R: Rows> Engine<R> {
 
     fn spill_for(&mut self, cause: SpillCause, asked: Option<(Party, u64)>) -> Result<u64> {
         self.shared.check_cancelled()?;
+        if cause == SpillCause::Reclaim {
+            let freed = self.give_back(R::release_unused);
+            if asked.is_some_and(|(_, bytes)| freed >= bytes) {
+                return Ok(freed);
+            }
+        }
         R::before_spill(self)?;
         if self.set.rows.is_empty() {
-            return Ok(0);
+            return Ok(self.release_sorted());
         }
         let spilling = self.consumer.begin_spill();
         let (held, start) = (self.consumer.granted(), Instant::now());
         let written = self.write_sorted();
-        let freed = if written.is_ok() { self.release_sorted() } else { held };
+        let freed = match (&written, cause) {
+            (Err(_), _) => held,
+            // It is this writer that needs the memory.
+            (Ok(_), SpillCause::Pressure) => {
+                self.give_back(R::recycle) + self.consumer.reclaimable()
+            }
+            (Ok(_), _) => self.release_sorted(),
+        };
         drop(spilling);
         self.consumer.record_spill(&Spill {
             cause,
@@ -128,8 +141,13 @@ impl<R: Rows> Engine<R> {
 
     /// Gives back the memory of rows that were written.
     pub(super) fn release_sorted(&mut self) -> u64 {
+        self.give_back(R::release)
+    }
+
+    /// Lets go of memory with `release`; returns the bytes given back.
+    pub(super) fn give_back(&mut self, release: fn(&mut R)) -> u64 {
         let before = self.consumer.granted();
-        self.set.rows.release();
+        release(&mut self.set.rows);
         self.note_reclaimable();
         before - self.consumer.granted()
     }

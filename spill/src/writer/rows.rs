@@ -60,6 +60,14 @@ pub(crate) trait Rows: Sized + fmt::Debug + Send + 'static {
     /// Gives back the memory of all that was sorted, but for what the next rows cannot do without.
     fn release(&mut self);
 
+    /// Forgets all that was sorted; its memory is for the next rows. Whoever else needs it asks.
+    fn recycle(&mut self) {
+        self.release();
+    }
+
+    /// Gives back memory that holds no rows.
+    fn release_unused(&mut self) {}
+
     /// The bytes [`Rows::release`] would give back.
     fn reclaimable(&self) -> u64;
 }

@@ -84,6 +84,14 @@ impl Rows for RecordRows {
         self.memory.release();
     }
 
+    fn recycle(&mut self) {
+        self.memory.recycle();
+    }
+
+    fn release_unused(&mut self) {
+        self.memory.release_unused();
+    }
+
     fn reclaimable(&self) -> u64 {
         self.memory.reclaimable()
     }

@@ -9,6 +9,7 @@ use bywash_core::{Error, Figure, Result};
 use super::RecordRows;
 use crate::writer::engine::{Engine, if_room};
 use crate::writer::progress::{Counters, Phase};
+use crate::writer::rows::Rows;
 
 impl Engine<RecordRows> {
     /// Whether a call's records can be taken; changes nothing.
@@ -114,12 +115,16 @@ impl Engine<RecordRows> {
         lengths[..records].iter().take_while(below).count()
     }
 
-    /// An empty arena. Order: what is free, what other consumers give, and at last our own records;
+    /// An empty arena. Order: one of our own, what is free, what other consumers give, and at last our own records;
     /// tasks above their share are asked to give at their next step.
     fn next_arena(&mut self) -> Result<()> {
         self.close_group()?;
         let bytes = self.set.rows.memory.arena_bytes();
-        let area = match if_room(self.set.rows.memory.make_room_if_free())? {
+        let room = if_room(self.set.rows.memory.make_room_if_free())?;
+        if room.is_some() && self.set.rows.memory.next_arena() {
+            return Ok(());
+        }
+        let area = match room {
             Some(()) => match if_room(Area::try_new_if_free(&self.consumer, bytes))? {
                 Some(area) => Some(area),
                 None => if_room(Area::try_new_now(&self.consumer, bytes))?,
@@ -141,6 +146,8 @@ impl Engine<RecordRows> {
     fn take_oversized(&mut self, input: &RecordInput<'_>, index: usize) -> Result<()> {
         self.close_group()?;
         let length = input.lengths[index];
+        // An arena of our own that waits for records would be in its way.
+        self.give_back(RecordRows::release_unused);
         let memory = &mut self.set.rows.memory;
         if if_room(memory.make_room_if_free())?.is_some()
             && let Some(area) =
