@@ -1,0 +1,1 @@
+//! Group keys and aggregates of Arrow columns as bytes.
