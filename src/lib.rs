@@ -11,7 +11,7 @@
 //! use arrow_schema::{DataType, Field, Schema};
 //! use bywash::{
 //!     AttemptId, ChargeMode, Codec, FsStore, MapId, MemoryLedger, OutputDir, OutputOptions,
-//!     Partitioning, ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store,
+//!     Partitioning, ShuffleSpec, ShuffleWriter, Slices, SpillDirs, SpillOptions, Store,
 //!     default_spill_dirs, minimum_budget,
 //! };
 //!
@@ -57,6 +57,7 @@ pub mod metrics;
 mod std_ports;
 
 pub use bywash_core::codec::Codec;
+pub use bywash_core::combine::{AccumulatorSize, Concat, Count, CountingSum, Merge};
 pub use bywash_core::memory::{
     ChargeMode, Consumer, Explanation, HolderReport, LedgerOptions, LedgerSnapshot, MemoryLedger,
     Party, Reclaimed, Reservation, Spill, SpillCause, SpillRecord, SpillScope, Spillable,
@@ -75,6 +76,10 @@ pub use bywash_spill::{
     ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store, SweepMode, SweepReport, SyncPolicy,
     UnusedDir, WriteProgress, WriteSummary, WriteTotals, check_disk_backed, max_tasks,
     minimum_budget,
+};
+pub use bywash_spill::{
+    CombineCanceller, CombineProgress, CombineSpec, Combined, CombinedBatch, Combiner, KeyValues,
+    Slices,
 };
 pub use default_dirs::{DefaultSpillDirs, default_spill_dirs};
 pub use metrics::{Metrics, MetricsSnapshot};

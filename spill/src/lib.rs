@@ -3,6 +3,7 @@
 //! A [`ShuffleWriter`] takes batches and commits a [`MapOutput`]; [`SpillDirs`] hold its runs,
 //! an [`OutputDir`] the result. Both stand on a [`Store`], the one door to the filesystem.
 
+mod combine;
 mod map_output;
 mod names;
 mod output_dir;
@@ -17,6 +18,10 @@ mod store;
 mod sweep;
 mod writer;
 
+pub use combine::{
+    CombineCanceller, CombineProgress, CombineSpec, Combined, CombinedBatch, Combiner, KeyValues,
+    Slices,
+};
 pub use map_output::{
     INDEX_HEADER_BYTES, INDEX_MAGIC, INDEX_VERSION, MapOutput, SCHEMA_BYTES_MAX,
     SCHEMA_HEADER_BYTES, SCHEMA_MAGIC, SCHEMA_VERSION, index_offset, schema_offset,

@@ -169,6 +169,25 @@ impl Decompressor {
         zstd::Decompressor::bytes()
     }
 
+    /// Reserves now what frames of `codec` need, so that reading them asks for nothing.
+    ///
+    /// # Errors
+    /// `MemoryLimit`.
+    pub fn prepare(&mut self, codec: Codec) -> Result<()> {
+        if matches!(codec, Codec::Zstd { .. }) && self.zstd.is_none() {
+            self.zstd = Some(zstd::Decompressor::try_new(&self.consumer)?);
+        }
+        Ok(())
+    }
+
+    /// What [`Self::prepare`] reserves.
+    pub fn bytes_for(codec: Codec) -> u64 {
+        match codec {
+            Codec::Zstd { .. } => zstd::Decompressor::bytes(),
+            Codec::None | Codec::Lz4 => 0,
+        }
+    }
+
     /// Decompresses `source` into exactly `target`.
     ///
     /// # Errors

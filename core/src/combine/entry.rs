@@ -27,9 +27,7 @@ pub(super) const AREA_BYTES_MAX: usize = 8 << OFFSET_BITS;
 impl Word {
     pub(super) const fn new(hash: u64, place: Place) -> Self {
         let place = match place {
-            Place::Shared { area, offset } => {
-                ((area as u64) << OFFSET_BITS) | (offset as u64 / 8)
-            }
+            Place::Shared { area, offset } => ((area as u64) << OFFSET_BITS) | (offset as u64 / 8),
             Place::Large { area } => LARGE | (area as u64),
         };
         Self((hash >> FRAGMENT_SHIFT << FRAGMENT_SHIFT) | USED | place)

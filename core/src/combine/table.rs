@@ -336,9 +336,7 @@ impl Table {
             if word.has_fragment_of(hash) {
                 let entry = self.entry(word.place());
                 let header = Header::read(entry);
-                if header.key_len == key.len()
-                    && &entry[HEADER_BYTES..header.room_start()] == key
-                {
+                if header.key_len == key.len() && &entry[HEADER_BYTES..header.room_start()] == key {
                     return Find::Found { slot: at };
                 }
                 strangers += 1;
@@ -388,7 +386,8 @@ impl Table {
             }
         }
         let entry = self.entry_mut(place);
-        let len = if variable { read_u32(entry, header.room_start()) as usize } else { header.room };
+        let len =
+            if variable { read_u32(entry, header.room_start()) as usize } else { header.room };
         let target = accumulator_mut(entry, header, variable);
         let len = match input {
             Input::Value(value) => merge.merge(target, len, value)?,

@@ -143,7 +143,8 @@ fn what_was_replaced_is_compacted_before_memory_is_asked_for() {
     }
     assert!(ledger.granted() <= Table::bytes_for(SIZE) + (3 << 12), "{}", ledger.granted());
     for (_, accumulator) in contents(&table) {
-        let expected: Vec<u8> = (0..100u32).flat_map(|round| round.to_le_bytes()[..2].to_vec()).collect();
+        let expected: Vec<u8> =
+            (0..100u32).flat_map(|round| round.to_le_bytes()[..2].to_vec()).collect();
         assert_eq!(accumulator, expected);
     }
 }

@@ -15,9 +15,10 @@ mod totals;
 mod working_set;
 mod write_buffer;
 
+pub(crate) use flush::write_file;
 pub use handle::{Canceller, ShuffleWriter};
 pub use progress::WriteProgress;
 pub use push::PushedOutput;
 pub use totals::{WriteSummary, WriteTotals};
 pub(crate) use working_set::{PartitionArrays, WorkingSet};
-pub(crate) use write_buffer::FileSink;
+pub(crate) use write_buffer::{FileSink, WriteBuffer};
