@@ -83,6 +83,21 @@ pub fn minimum_combine_sizing(accumulators: AccumulatorSize) -> Result<CombineSi
     combine_sizing(accumulators, 0)
 }
 
+/// Sizes far below the minimum, so that a test reaches every level with few records.
+#[doc(hidden)]
+pub fn tiny_combine_sizing() -> CombineSizing {
+    let table = TableSize { slots: 256, floor_bytes: 16 << 10, area_bytes: 4 << 10 };
+    CombineSizing {
+        table,
+        frame_bytes: 1 << 10,
+        write_bytes: 8 << 10,
+        record_bytes: Table::floor_entry_max(table),
+        part_bits: 2,
+        batch_bytes: 2 << 10,
+        batch_rows: 64,
+    }
+}
+
 /// A part of the budget as a power of two within bounds.
 fn portion(budget: u64, parts: u64, (least, most): (usize, usize)) -> usize {
     let part = usize::try_from(budget / parts).unwrap_or(usize::MAX).clamp(least, most);

@@ -58,7 +58,7 @@ pub(super) struct RecordReader {
     start: usize,
     end: usize,
     /// Bytes of the longest record of the file.
-    record_max: usize,
+    pub(super) record_max: usize,
 }
 
 /// Where a record lies in its reader's buffer.

@@ -16,6 +16,9 @@ impl<M: Merge> Engine<M> {
         batch.clear();
         self.signals.check_cancelled()?;
         self.answer_reclaim()?;
+        if let Phase::Drained { reader, .. } = &self.phase {
+            self.make_room_for_record(reader.record_max)?;
+        }
         while batch.is_empty() && !matches!(self.phase, Phase::Done) {
             if self.give_out(batch)? {
                 self.end_source();

@@ -3,6 +3,9 @@
 use bywash_core::Result;
 use bywash_core::codec::Codec;
 use bywash_core::combine::{AccumulatorSize, KeyHash, Merge};
+use bywash_core::policy::{
+    CombineSizing, combine_sizing, minimum_combine_sizing, tiny_combine_sizing,
+};
 
 use super::working_set::WorkingSet;
 
@@ -11,12 +14,14 @@ use super::working_set::WorkingSet;
 pub struct CombineSpec {
     pub(super) codec: Codec,
     pub(super) hash: KeyHash,
+    /// Parts of a few hundred records, for tests.
+    is_tiny: bool,
 }
 
 impl CombineSpec {
     /// Spills compressed with LZ4.
     pub const fn new() -> Self {
-        Self { codec: Codec::Lz4, hash: KeyHash::with_seed(SEED) }
+        Self { codec: Codec::Lz4, hash: KeyHash::with_seed(SEED), is_tiny: false }
     }
 
     /// The same with another codec.
@@ -39,6 +44,14 @@ impl CombineSpec {
         Self { hash: KeyHash::constant(), ..self }
     }
 
+    /// The same with parts so small that a few thousand records reach every level, for tests of
+    /// variable or small accumulators.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_tiny_parts(self) -> Self {
+        Self { is_tiny: true, ..self }
+    }
+
     /// The least capacity of a ledger with one task in which a combiner of this merge function can
     /// be made: its fixed parts at their smallest.
     ///
@@ -50,11 +63,19 @@ impl CombineSpec {
     /// `InvalidArgument` for a codec level out of range, or an accumulator of a fixed size above
     /// 2 MiB.
     pub fn minimum_budget(&self, merge: &impl Merge) -> Result<u64> {
-        self.minimum_of(merge.size())
+        WorkingSet::minimum_bytes(self, merge.size())
     }
 
-    pub(super) fn minimum_of(&self, accumulators: AccumulatorSize) -> Result<u64> {
-        WorkingSet::minimum_bytes(self, accumulators)
+    /// The smallest sizes, and those for a budget.
+    pub(super) fn sizings(
+        &self,
+        accumulators: AccumulatorSize,
+        budget: u64,
+    ) -> Result<(CombineSizing, CombineSizing)> {
+        if self.is_tiny {
+            return Ok((tiny_combine_sizing(), tiny_combine_sizing()));
+        }
+        Ok((minimum_combine_sizing(accumulators)?, combine_sizing(accumulators, budget)?))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bywash_core::combine::{AccumulatorSize, Table};
 use bywash_core::memory::{Area, Array, Consumer};
-use bywash_core::policy::{CombineSizing, combine_sizing, minimum_combine_sizing};
+use bywash_core::policy::CombineSizing;
 use bywash_core::{Error, ErrorKind, Figure, Result};
 
 use super::batch::BatchBuffer;
@@ -42,7 +42,7 @@ impl WorkingSet {
         consumer: &Consumer,
     ) -> Result<(Self, BatchBuffer)> {
         let budget = consumer.task_share();
-        let smallest = minimum_combine_sizing(accumulators)?;
+        let (smallest, wanted) = spec.sizings(accumulators, budget)?;
         let needed = Self::bytes_for(spec, smallest)?;
         if needed > budget {
             return Err(Error::new(
@@ -52,7 +52,6 @@ impl WorkingSet {
             .with(Figure::Requested, needed)
             .with(Figure::Available, budget));
         }
-        let wanted = combine_sizing(accumulators, budget)?;
         let bytes = Self::bytes_for(spec, wanted)?;
         if bytes <= budget / 2 && wanted != smallest {
             // Nobody waits for more than the least.
@@ -91,7 +90,8 @@ impl WorkingSet {
 
     /// What the smallest combiner reserves.
     pub(super) fn minimum_bytes(spec: &CombineSpec, accumulators: AccumulatorSize) -> Result<u64> {
-        Self::bytes_for(spec, minimum_combine_sizing(accumulators)?)
+        let (smallest, _) = spec.sizings(accumulators, 0)?;
+        Self::bytes_for(spec, smallest)
     }
 
     fn bytes_for(spec: &CombineSpec, sizing: CombineSizing) -> Result<u64> {

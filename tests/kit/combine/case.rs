@@ -48,6 +48,8 @@ pub struct CombineCase {
     pub other_thread: bool,
     /// A hash that takes no keys apart.
     pub constant_hash: bool,
+    /// Parts so small that few records reach every level.
+    pub tiny: bool,
     /// How spills are compressed.
     pub codec: Codec,
     /// Combiners whose accumulators are combined again; 0 for none.
@@ -86,7 +88,8 @@ pub static REACHED: Reached = Reached {
 
 impl Case for CombineCase {
     fn random(rng: &mut Rng, _index: u64) -> Self {
-        let distinct = rng.size(1, 60_000) as u64;
+        let distinct =
+            if rng.chance(50) { rng.within(1, 40_000) } else { rng.size(1, 40_000) as u64 };
         let keys = *rng.pick(&[Keys::Uniform(distinct), Keys::Hot(distinct), Keys::Zipf(distinct)]);
         let merging = *rng.pick(&[Merging::Collect, Merging::Sum, Merging::Count]);
         let constant_hash = rng.chance(15);
@@ -95,21 +98,19 @@ impl Case for CombineCase {
             _ => 8,
         };
         // All values of a hot key must fit into memory.
-        let most = if constant_hash || merging == Merging::Collect { 8_000 } else { 80_000 };
+        let most = if merging == Merging::Collect { 8_000 } else { 40_000 };
         Self {
             seed: rng.bits(),
-            records: rng.size(0, most),
+            records: if rng.chance(50) { rng.index(most) } else { rng.size(0, most) },
             keys,
             value_max,
             merging,
-            budget_above_minimum: match merging {
-                Merging::Collect => (8 << 20) + rng.size(0, 8 << 20) as u64,
-                _ => *rng.pick(&[0, 0, 1, 60_000, 200_000, 1 << 20, 32 << 20]),
-            },
+            budget_above_minimum: *rng.pick(&[0, 0, 0, 1, 20_000, 60_000, 200_000, 1 << 20]),
             spill_percent: *rng.pick(&[0, 0, 5, 60]),
             reclaim_percent: *rng.pick(&[0, 0, 5, 60]),
             other_thread: rng.chance(10),
             constant_hash,
+            tiny: rng.chance(70),
             codec: *rng.pick(&[Codec::Lz4, Codec::None, Codec::ZSTD]),
             map_sides: *rng.pick(&[0, 0, 1, 3]),
         }
@@ -176,10 +177,15 @@ impl CombineCase {
         if self.constant_hash {
             spec = spec.with_constant_hash();
         }
+        if self.tiny {
+            spec = spec.with_tiny_parts();
+        }
         let dirs = Dirs::new();
         let minimum = spec.minimum_budget(&merge).map_err(text)?;
         let combiners = self.map_sides.max(1) as u64 + u64::from(self.map_sides > 0);
-        let ledger = MemoryLedger::new((minimum + self.budget_above_minimum) * combiners);
+        let ledger = MemoryLedger::new(
+            (minimum + self.budget_above_minimum + self.room_for_largest(records)) * combiners,
+        );
         let mut rng = Rng::labelled(self.seed, &[1]);
         let stop = AtomicBool::new(false);
         let groups = std::thread::scope(|scope| {
@@ -222,6 +228,16 @@ impl CombineCase {
         }
         REACHED.cases.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// What groups need that are larger than what is there from birth.
+    fn room_for_largest(&self, records: &Records) -> u64 {
+        if self.merging != Merging::Collect {
+            return 0;
+        }
+        let bytes = |values: &Vec<Vec<u8>>| values.iter().map(|value| value.len() + 4).sum();
+        let largest: usize = oracle(records).values().map(bytes).max().unwrap_or(0);
+        if largest < 1000 { 0 } else { 10 * largest as u64 + (64 << 10) }
     }
 
     fn groups<M: Merge + Copy + Send + 'static>(
