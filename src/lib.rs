@@ -57,6 +57,7 @@ pub mod metrics;
 mod std_ports;
 
 pub use bywash_core::codec::Codec;
+pub use bywash_core::combine::columns::Aggregate;
 pub use bywash_core::combine::{AccumulatorSize, Concat, Count, CountingSum, Merge};
 pub use bywash_core::memory::{
     ChargeMode, Consumer, Explanation, HolderReport, LedgerOptions, LedgerSnapshot, MemoryLedger,
@@ -78,8 +79,8 @@ pub use bywash_spill::{
     minimum_budget,
 };
 pub use bywash_spill::{
-    CombineCanceller, CombineProgress, CombineSpec, Combined, CombinedBatch, Combiner, KeyValues,
-    Slices,
+    ColumnCombiner, CombineCanceller, CombineProgress, CombineSpec, Combined, CombinedBatch, Combiner,
+    GroupBatches, GroupSpec, KeyValues, Slices,
 };
 pub use default_dirs::{DefaultSpillDirs, default_spill_dirs};
 pub use metrics::{Metrics, MetricsSnapshot};

@@ -19,8 +19,8 @@ mod sweep;
 mod writer;
 
 pub use combine::{
-    CombineCanceller, CombineProgress, CombineSpec, Combined, CombinedBatch, Combiner, KeyValues,
-    Slices,
+    ColumnCombiner, CombineCanceller, CombineProgress, CombineSpec, Combined, CombinedBatch,
+    Combiner, GroupBatches, GroupSpec, KeyValues, Slices,
 };
 pub use map_output::{
     INDEX_HEADER_BYTES, INDEX_MAGIC, INDEX_VERSION, MapOutput, SCHEMA_BYTES_MAX,

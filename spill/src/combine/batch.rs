@@ -12,6 +12,7 @@ pub struct CombinedBatch<'a> {
     bytes: &'a [u8],
     /// Where each key and each accumulator ends, in turn.
     ends: &'a [u32],
+    capacity: (usize, usize),
 }
 
 /// Holds one batch; charged at birth.
@@ -50,6 +51,11 @@ impl<'a> CombinedBatch<'a> {
         (0..batch.len()).map(move |row| (batch.key(row), batch.value(row)))
     }
 
+    /// What a batch holds at most.
+    pub(super) const fn capacity(&self) -> (usize, usize) {
+        self.capacity
+    }
+
     fn part(&self, at: usize) -> &'a [u8] {
         let end = |at: usize| self.ends.get(at).map_or(0, |end| *end as usize);
         let start = if at == 0 { 0 } else { end(at - 1) };
@@ -65,6 +71,16 @@ impl BatchBuffer {
 
     pub(super) fn bytes_for(bytes: usize, rows: usize) -> u64 {
         Area::len_for(bytes) as u64 + Array::<u32>::bytes_for(rows * 2)
+    }
+
+    /// Bytes and rows that it holds.
+    pub(super) fn capacity(&self) -> (usize, usize) {
+        (self.bytes.len(), self.ends.len() / 2)
+    }
+
+    /// What one made for so many holds.
+    pub(super) fn capacity_for(bytes: usize, rows: usize) -> (usize, usize) {
+        (Area::len_for(bytes), rows)
     }
 
     pub(super) const fn clear(&mut self) {
@@ -102,7 +118,8 @@ impl BatchBuffer {
     }
 
     pub(super) fn batch(&self) -> CombinedBatch<'_> {
-        CombinedBatch { bytes: &self.bytes[..self.used], ends: &self.ends[..self.rows * 2] }
+        let ends = &self.ends[..self.rows * 2];
+        CombinedBatch { bytes: &self.bytes[..self.used], ends, capacity: self.capacity() }
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) struct Engine<M> {
 
 /// What a combiner is doing.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one in an engine, which lies on the heap")]
 pub(super) enum Phase {
     /// It takes records.
     Filling,

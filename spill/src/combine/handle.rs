@@ -132,6 +132,11 @@ impl<M: Merge + Send + 'static> Combiner<M> {
     pub fn canceller(&self) -> CombineCanceller {
         self.shared.canceller()
     }
+
+    /// Bytes and groups of a batch that it will give out, unless one group is larger.
+    pub(super) fn batch_capacity(&self) -> (usize, usize) {
+        self.batch.capacity()
+    }
 }
 
 impl<M: Merge + Send + 'static> Combined<M> {

@@ -14,6 +14,7 @@
 //! reclaiming ones apart.
 
 mod batch;
+mod columns;
 mod engine;
 mod frames;
 mod handle;
@@ -28,6 +29,7 @@ mod working_set;
 use bywash_core::{Error, ErrorKind};
 
 pub use batch::CombinedBatch;
+pub use columns::{ColumnCombiner, GroupBatches, GroupSpec};
 pub use handle::{CombineCanceller, Combined, Combiner};
 pub use progress::CombineProgress;
 pub use records::{KeyValues, Slices};

@@ -2,7 +2,9 @@
 
 use bywash::{CombineSpec, Count, MemoryLedger};
 use bywash_tests::case::admit;
-use bywash_tests::combine::{Collect, Keys, combiner, oracle, read_all, records, write_all};
+use bywash_tests::combine::{
+    Collect, Keys, Records, combiner, oracle, read_all, records, write_all,
+};
 use bywash_tests::dirs::Dirs;
 use bywash_tests::seed::{Rng, run_seed};
 
@@ -70,17 +72,12 @@ fn equal_hashes_terminate_at_every_budget() {
     }
 }
 
-fn records_of(rng: &mut Rng, count: usize, value_max: usize) -> bytes::Records {
+fn records_of(rng: &mut Rng, count: usize, value_max: usize) -> Records {
     records(rng, count, Keys::Uniform(count as u64 / 2), value_max)
 }
 
-mod bytes {
-    pub(super) use bywash_tests::combine::Records;
-}
-
 #[test]
-fn an_attacked_hash_costs_a_level_and_no_more() {
-    // The same seed, the same order; another one, the same groups.
+fn the_order_depends_on_the_seed_and_on_nothing_by_chance() {
     let mut rng = Rng::new(run_seed());
     let dirs = Dirs::new();
     let records = records(&mut rng, 20_000, Keys::Uniform(5_000), 0);
