@@ -13,6 +13,7 @@ mod demo;
 pub mod explain;
 #[doc(hidden)]
 pub mod failure;
+mod group;
 #[doc(hidden)]
 pub mod input;
 mod job;
@@ -46,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Shuffle(args) => shuffle::run(args),
         Command::Collect(args) => collect::run(args),
+        Command::Group(args) => group::run(args),
         Command::DemoGenerate(args) => {
             lineitem::write_files(args.scale_factor, args.files, &args.out)
         }

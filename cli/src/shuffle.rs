@@ -37,7 +37,7 @@ pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
     let tasks = usize::try_from(args.tasks).unwrap_or(usize::MAX);
     let batch_rows = input.batch_rows();
     job::refuse_used(&args.out)?;
-    let spill = SpillPlan::new(args)?;
+    let spill = SpillPlan::new(&args.spill_dir, args.spill_memory_backed)?;
     let needed = minimum_budget(&spec, tasks + usize::from(spill.is_charged))?;
     let (budget, auto) = budget(args, needed, tasks)?;
     let share = reader_share(&input, tasks, batch_rows);

@@ -9,11 +9,11 @@ use bywash::{
     default_spill_dirs,
 };
 
-use crate::args::{ShuffleArgs, SpillMemoryBacked};
+use crate::args::SpillMemoryBacked;
 use crate::failure::{At, Result};
 use crate::report;
 
-/// The directories of a shuffle, looked at and not yet opened.
+/// The directories of a command, looked at and not yet opened.
 #[derive(Debug)]
 pub(crate) struct SpillPlan {
     store: Arc<dyn Store>,
@@ -25,22 +25,21 @@ pub(crate) struct SpillPlan {
 
 impl SpillPlan {
     /// The directories that were asked for, made where they are missing, or the default ones.
-    pub(crate) fn new(args: &ShuffleArgs) -> Result<Self> {
+    pub(crate) fn new(given: &[PathBuf], memory_backed: SpillMemoryBacked) -> Result<Self> {
         let store: Arc<dyn Store> = Arc::new(FsStore::new());
-        let memory_backed = args.spill_memory_backed;
         let mut is_charged = false;
-        if args.spill_dir.is_empty() {
+        if given.is_empty() {
             let dirs = defaults(&store)?;
             return Ok(Self { store, dirs, memory_backed, is_charged });
         }
-        for dir in &args.spill_dir {
+        for dir in given {
             std::fs::create_dir_all(dir).at(dir)?;
             let opened = std::fs::File::open(dir).at(dir)?;
             let filesystem = Filesystem::of(&opened, Path::new("/")).at(dir)?;
             is_charged |= filesystem.is_memory_backed();
         }
         is_charged &= memory_backed == SpillMemoryBacked::Charge;
-        Ok(Self { store, dirs: args.spill_dir.clone(), memory_backed, is_charged })
+        Ok(Self { store, dirs: given.to_vec(), memory_backed, is_charged })
     }
 
     /// Opens them and warns of those not used. Files that are charged get a task's share, promised
