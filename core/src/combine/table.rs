@@ -229,6 +229,52 @@ impl Table {
         Ok(Put::Done)
     }
 
+    /// Merges entries of equal keys that were kept beside each other, as far as their room allows,
+    /// and moves the rest together. `scratch` holds one accumulator at a time. Needs no memory.
+    ///
+    /// # Errors
+    /// What `merge` fails with: then the table is in no known state.
+    pub fn fold<M: Merge + ?Sized>(&mut self, merge: &mut M, scratch: &mut [u8]) -> Result<()> {
+        if self.mode != Mode::Append || self.count == 0 {
+            return Ok(());
+        }
+        self.order_by_key();
+        let (mut first, mut left) = (0, self.count);
+        for at in 1..self.count {
+            let (place, other) = (self.place_at(first), self.place_at(at));
+            let (key, accumulator) = self.parts(place);
+            let (other_key, other_accumulator) = self.parts(other);
+            let is_same = key == other_key;
+            let header = Header::read(self.entry(place));
+            let needed = match self.accumulators {
+                AccumulatorSize::Fixed(_) => 0,
+                AccumulatorSize::Variable if is_same => {
+                    variable_room(merge.joined_bytes_max(accumulator, other_accumulator))?
+                }
+                AccumulatorSize::Variable => 0,
+            };
+            let Some(copy) = scratch.get_mut(..other_accumulator.len()) else {
+                first = at;
+                continue;
+            };
+            if !is_same || needed > header.room {
+                first = at;
+                continue;
+            }
+            copy.copy_from_slice(other_accumulator);
+            let (len, variable) = (accumulator.len(), self.is_variable());
+            let entry = self.entry_mut(place);
+            let target = accumulator_mut(entry, header, variable);
+            let len = merge.merge_accumulators(target, len, copy)?;
+            set_length(entry, header, variable, len)?;
+            self.bury(other);
+            left -= 1;
+        }
+        self.count = left;
+        self.compact();
+        Ok(())
+    }
+
     /// Entries.
     pub const fn len(&self) -> usize {
         self.count
@@ -431,18 +477,28 @@ impl Table {
         self.copy_entry(old, place, bytes)?;
         header.write(self.entry_mut(place));
         self.slots_mut()[slot] = Word::new(hash, place).0;
-        match old {
+        self.bury(old);
+        Ok(Some(place))
+    }
+
+    /// Marks an entry as replaced, or gives back its area.
+    fn bury(&mut self, place: Place) {
+        match place {
             Place::Large { area } => {
                 if let Some(large) = self.large.get_mut(area) {
                     *large = None;
                 }
             }
             Place::Shared { .. } => {
-                Header { is_dead: true, ..old_header }.write(self.entry_mut(old));
-                self.dead_bytes += old_header.bytes();
+                let header = Header::read(self.entry(place));
+                Header { is_dead: true, ..header }.write(self.entry_mut(place));
+                self.dead_bytes += header.bytes();
             }
         }
-        Ok(Some(place))
+    }
+
+    fn place_at(&self, slot: usize) -> Place {
+        Word(self.slots()[slot]).place()
     }
 
     fn copy_entry(&mut self, from: Place, to: Place, bytes: usize) -> Result<()> {
@@ -611,10 +667,15 @@ impl Table {
     fn find_places_anew(&mut self) {
         self.slots_mut().fill(0);
         let mut cursor = Cursor::default();
+        let mut listed = 0;
         while let Some(place) = self.next_place(&mut cursor) {
             let (key, _) = self.parts(place);
             let hash = self.hash.hash(key);
-            let slot = self.vacant(hash);
+            let slot = match self.mode {
+                Mode::Combine => self.vacant(hash),
+                Mode::Append => listed,
+            };
+            listed += 1;
             self.slots_mut()[slot] = Word::new(hash, place).0;
         }
     }

@@ -184,6 +184,14 @@ fn keys_that_no_hash_tells_apart_are_reported_and_can_be_kept_beside_each_other(
     let keys: Vec<_> = table.ordered().map(|entry| entry.key.to_vec()).collect();
     assert!(keys.is_sorted());
     assert_eq!(keys.iter().filter(|key| **key == 5u32.to_be_bytes()).count(), 3);
+    // And merged where they lie.
+    table.fold(&mut merge, &mut [0; 8]).unwrap();
+    let counts = contents(&table);
+    assert_eq!(counts.len(), 1000);
+    assert!(counts.values().all(|count| *count == 3u64.to_le_bytes()));
+    assert_eq!(table.put(b"more", Input::Value(&[]), &mut merge).unwrap(), Put::Done);
+    table.fold(&mut merge, &mut [0; 8]).unwrap();
+    assert_eq!((table.len(), contents(&table).len()), (1001, 1001));
 }
 
 #[test]

@@ -99,6 +99,9 @@ impl<M: Merge> Engine<M> {
                 if self.set.table.is_empty() {
                     return Err(self.too_large(key, input));
                 }
+                if self.fold()? && self.set.table.put(key, input, &mut self.merge)? == Put::Done {
+                    return Ok(());
+                }
                 self.consumer.ask_others(bytes);
                 self.spill_for_itself(target, bytes)?;
             }
@@ -112,6 +115,14 @@ impl<M: Merge> Engine<M> {
             Put::Done => Ok(()),
             Put::Full | Put::Crowded => Err(self.too_large(key, input)),
         }
+    }
+
+    /// Merges what is kept side by side; whether at least half of it is gone.
+    fn fold(&mut self) -> Result<bool> {
+        let WorkingSet { table, pending, .. } = &mut self.set;
+        let before = table.len();
+        table.fold(&mut self.merge, pending)?;
+        Ok(table.len() <= before / 2)
     }
 
     fn too_large(&self, key: &[u8], input: Input<'_>) -> bywash_core::Error {

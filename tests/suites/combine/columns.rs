@@ -9,6 +9,7 @@ use arrow_array::{
     Array, ArrayRef, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray,
     UInt64Array,
 };
+use arrow_cast::cast;
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bywash::{
@@ -46,7 +47,14 @@ fn group(
 
 fn text(column: &ArrayRef, row: usize) -> String {
     let options = FormatOptions::new().with_null("null");
-    let text = ArrayFormatter::try_new(column, &options).unwrap().value(row).to_string();
+    let column = match column.data_type() {
+        // The formatter knows few time zones.
+        DataType::Timestamp(unit, Some(_)) => {
+            cast(&column.slice(row, 1), &DataType::Timestamp(*unit, None)).unwrap()
+        }
+        _ => column.slice(row, 1),
+    };
+    let text = ArrayFormatter::try_new(&column, &options).unwrap().value(0).to_string();
     if column.data_type().is_floating() && text.starts_with("-0") && text.parse() == Ok(-0.0) {
         return text[1..].to_owned();
     }
