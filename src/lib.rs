@@ -79,8 +79,8 @@ pub use bywash_spill::{
     minimum_budget,
 };
 pub use bywash_spill::{
-    ColumnCombiner, CombineCanceller, CombineProgress, CombineSpec, Combined, CombinedBatch, Combiner,
-    GroupBatches, GroupSpec, KeyValues, Slices,
+    ColumnCombiner, CombineCanceller, CombineProgress, CombineSpec, Combined, CombinedBatch,
+    Combiner, GroupBatches, GroupSpec, KeyValues, Slices,
 };
 pub use default_dirs::{DefaultSpillDirs, default_spill_dirs};
 pub use metrics::{Metrics, MetricsSnapshot};
