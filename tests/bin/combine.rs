@@ -166,13 +166,15 @@ fn duckdb(python: &Path, keys: &Keys, rows: i64) -> Result<String, String> {
          + mn * 15485863 + mx * 32452843) % 2147483647)::hugeint from g",
         keys.sql
     );
-    let script = "import duckdb, sys\nr = duckdb.sql(sys.argv[1]).fetchone()\nprint(f'{r[0]} groups, {r[1]} rows, digest {r[2]}')";
+    let script = "import duckdb, sys\nr = duckdb.sql(sys.argv[1]).fetchall()[0]\nprint(f'{r[0]} groups, {r[1]} rows, digest {r[2]}')";
     let output = Command::new(python).args(["-c", script, &sql]).output();
     let output = output.map_err(|error| error.to_string())?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    // Whatever else it prints comes before.
+    let said = String::from_utf8_lossy(&output.stdout);
+    Ok(said.lines().last().unwrap_or_default().trim().to_owned())
 }
 
 /// A Python that has duckdb: the one that ffi/tests/python/install makes, or the system's.

@@ -247,11 +247,10 @@ impl Table {
             let is_same = key == other_key;
             let header = Header::read(self.entry(place));
             let needed = match self.accumulators {
-                AccumulatorSize::Fixed(_) => 0,
                 AccumulatorSize::Variable if is_same => {
                     variable_room(merge.joined_bytes_max(accumulator, other_accumulator))?
                 }
-                AccumulatorSize::Variable => 0,
+                AccumulatorSize::Variable | AccumulatorSize::Fixed(_) => 0,
             };
             let Some(copy) = scratch.get_mut(..other_accumulator.len()) else {
                 first = at;
