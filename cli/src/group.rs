@@ -132,15 +132,14 @@ pub(crate) fn run(args: &GroupArgs) -> Result<()> {
 /// Sums, minima, maxima and counts, in this order.
 fn aggregates(args: &GroupArgs, input: &Input) -> Result<Vec<Aggregate>> {
     let mut aggregates = Vec::new();
-    let kinds: [(&[String], fn(usize) -> Aggregate); 4] = [
-        (&args.sum, Aggregate::Sum),
-        (&args.min, Aggregate::Min),
-        (&args.max, Aggregate::Max),
-        (&args.count, Aggregate::Count),
-    ];
-    for (names, aggregate) in kinds {
+    let mut add = |names: &[String], aggregate: fn(usize) -> Aggregate| {
         aggregates.extend(input.columns(names)?.into_iter().map(aggregate));
-    }
+        Ok::<_, Failure>(())
+    };
+    add(&args.sum, Aggregate::Sum)?;
+    add(&args.min, Aggregate::Min)?;
+    add(&args.max, Aggregate::Max)?;
+    add(&args.count, Aggregate::Count)?;
     if args.count_rows {
         aggregates.push(Aggregate::CountRows);
     }

@@ -16,6 +16,7 @@ use bywash::{
     Aggregate, ChargeMode, ColumnCombiner, CombineSpec, Combiner, CountingSum, FsStore, GroupSpec,
     KeyValues, MemoryLedger, Slices, SpillDirs, SpillOptions, Store, default_spill_dirs,
 };
+use bywash_cli::report::as_f64;
 use bywash_cli::sizes::{human_size, parse_size};
 
 const RUNS: usize = 3;
@@ -53,7 +54,7 @@ fn main() {
         }
         for (label, seconds) in &mut runs {
             seconds.sort_by(f64::total_cmp);
-            let millions = rows as f64 / 1e6 / seconds[RUNS / 2];
+            let millions = as_f64(rows as u64) / 1e6 / seconds[RUNS / 2];
             println!("{distinct:>9} keys  {label:<22} {millions:>7.2} M rows/s");
         }
     }

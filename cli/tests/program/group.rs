@@ -37,7 +37,8 @@ fn groups_are_those_of_a_map_and_the_budget_holds() {
         .iter()
         .map(|((key, name), rows)| {
             let there: Vec<i64> = rows.iter().filter_map(|row| values[*row]).collect();
-            let or_null = |value: Option<i64>| value.map_or("<null>".into(), |v| v.to_string());
+            let or_null =
+                |value: Option<i64>| value.map_or_else(|| "<null>".into(), |v| v.to_string());
             format!(
                 "{key}|{}|{}|{:?}|{}|{}|{}|{}",
                 name.as_deref().unwrap_or("<null>"),

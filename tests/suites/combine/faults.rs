@@ -1,7 +1,6 @@
 //! Every operation of the storage fails in turn: the groups are right, or an error says what failed
 //! and nothing is left.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bywash::{CombineSpec, ErrorKind, FsStore, MemoryLedger, SpillOptions, Store};
@@ -54,7 +53,7 @@ fn every_operation_of_the_storage_fails_in_turn() {
                     }
                 }
                 assert_eq!((ledger.granted(), ledger.live(), dirs.spill.used_bytes()), (0, 0, 0));
-                assert_eq!(dirs.spill_files(), [PathBuf::new(); 0]);
+                assert!(dirs.spill_files().is_empty());
                 if !fired {
                     break;
                 }

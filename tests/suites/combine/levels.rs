@@ -97,6 +97,8 @@ fn the_order_depends_on_the_seed_and_on_nothing_by_chance() {
     }
     assert_eq!(orders[0], orders[1]);
     assert_ne!(orders[0], orders[2]);
-    orders.iter_mut().for_each(|order| order.sort());
+    for order in &mut orders {
+        order.sort();
+    }
     assert_eq!(orders[0], orders[2]);
 }

@@ -188,5 +188,5 @@ fn a_cancelled_combiner_says_so_and_a_dropped_one_leaves_nothing() {
         }
         assert_eq!((ledger.granted(), ledger.live(), dirs.spill.used_bytes()), (0, 0, 0));
     }
-    assert_eq!(dirs.close(), [std::path::PathBuf::new(); 0]);
+    assert!(dirs.close().is_empty());
 }
