@@ -47,12 +47,17 @@ fn group(
 
 fn text(column: &ArrayRef, row: usize) -> String {
     let options = FormatOptions::new().with_null("null");
-    let column = match column.data_type() {
-        // The formatter knows few time zones.
-        DataType::Timestamp(unit, Some(_)) => {
-            cast(&column.slice(row, 1), &DataType::Timestamp(*unit, None)).unwrap()
+    // As numbers, for the formatter knows few time zones and no time that is out of range.
+    let number = match column.data_type() {
+        DataType::Date32 | DataType::Time32(_) => Some(DataType::Int32),
+        time if time.is_temporal() && !matches!(time, DataType::Interval(_)) => {
+            Some(DataType::Int64)
         }
-        _ => column.slice(row, 1),
+        _ => None,
+    };
+    let column = match number {
+        Some(number) => cast(&column.slice(row, 1), &number).unwrap(),
+        None => column.slice(row, 1),
     };
     let text = ArrayFormatter::try_new(&column, &options).unwrap().value(0).to_string();
     if column.data_type().is_floating() && text.starts_with("-0") && text.parse() == Ok(-0.0) {
