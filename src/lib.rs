@@ -11,7 +11,7 @@
 //! use arrow_schema::{DataType, Field, Schema};
 //! use bywash::{
 //!     AttemptId, ChargeMode, Codec, FsStore, MapId, MemoryLedger, OutputDir, OutputOptions,
-//!     Partitioning, ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store,
+//!     Partitioning, ShuffleSpec, ShuffleWriter, Slices, SpillDirs, SpillOptions, Store,
 //!     default_spill_dirs, minimum_budget,
 //! };
 //!
@@ -61,6 +61,8 @@ mod std_ports;
 
 pub use bywash_core::block::Records;
 pub use bywash_core::codec::Codec;
+pub use bywash_core::combine::columns::Aggregate;
+pub use bywash_core::combine::{AccumulatorSize, Concat, Count, CountingSum, Merge};
 pub use bywash_core::key::SortColumn;
 pub use bywash_core::memory::{
     ChargeMode, Consumer, Explanation, Exported, HolderReport, LedgerOptions, LedgerSnapshot,
@@ -80,6 +82,10 @@ pub use bywash_spill::{
     RecordOutput, RecordReader, RecordSpec, RecordWriter, ShuffleSpec, ShuffleWriter, SpillDirs,
     SpillOptions, Store, SweepMode, SweepReport, SyncPolicy, UnusedDir, WriteProgress,
     WriteSummary, WriteTotals, check_disk_backed, max_tasks, minimum_budget,
+};
+pub use bywash_spill::{
+    ColumnCombiner, CombineCanceller, CombineProgress, CombineSpec, Combined, CombinedBatch,
+    Combiner, GroupBatches, GroupSpec, KeyValues, Slices,
 };
 pub use bywash_spill::{
     SortCanceller, SortProgress, SortSpec, SortedBatches, Sorter, minimum_sort_budget,

@@ -28,6 +28,8 @@ pub enum Command {
     Collect(CollectArgs),
     /// Sort Parquet files into one Parquet file by columns.
     Sort(SortArgs),
+    /// Group the rows of Parquet files by columns, with sums, minima, maxima and counts.
+    Group(GroupArgs),
     /// First child of the demo: write lineitem to Parquet files.
     #[command(hide = true)]
     DemoGenerate(GenerateArgs),
@@ -203,6 +205,59 @@ pub struct SortArgs {
     #[arg(long)]
     pub explain: bool,
     /// Write metrics of the ledger and the spill directories to FILE at the end, as Prometheus text.
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct GroupArgs {
+    /// Parquet files of one schema.
+    #[arg(required = true, value_name = "IN.parquet")]
+    pub inputs: Vec<PathBuf>,
+    /// Columns to group by. Nulls are equal, all NaN are equal, -0.0 equals 0.0.
+    #[arg(long, required = true, value_delimiter = ',', value_name = "COL[,COL]")]
+    pub by: Vec<String>,
+    /// Columns to sum: integers and decimals exactly, to decimals of 38 digits; floats to doubles.
+    #[arg(long, value_delimiter = ',', value_name = "COL[,COL]")]
+    pub sum: Vec<String>,
+    /// Columns to take the least value of.
+    #[arg(long, value_delimiter = ',', value_name = "COL[,COL]")]
+    pub min: Vec<String>,
+    /// Columns to take the greatest value of; NaN is above everything.
+    #[arg(long, value_delimiter = ',', value_name = "COL[,COL]")]
+    pub max: Vec<String>,
+    /// Columns to count the values of that are not null.
+    #[arg(long, value_delimiter = ',', value_name = "COL[,COL]")]
+    pub count: Vec<String>,
+    /// Count the rows of each group.
+    #[arg(long)]
+    pub count_rows: bool,
+    /// Memory budget: a size, or auto as in `shuffle`.
+    #[arg(long, value_parser = parse_memory, value_name = "SIZE|auto")]
+    pub memory: Memory,
+    /// With --memory auto: what to leave to others in the container.
+    #[arg(long, value_parser = parse_size, value_name = "SIZE")]
+    pub reserve: Option<u64>,
+    /// How spills are compressed: none, lz4, zstd or zstd:LEVEL.
+    #[arg(long, default_value = "lz4", value_parser = parse_codec)]
+    pub codec: Codec,
+    /// Directory for spills; may be given several times [default: as in `shuffle`].
+    #[arg(long, visible_alias = "dir", value_name = "SPILL")]
+    pub spill_dir: Vec<PathBuf>,
+    /// What becomes of a spill directory that is in memory (tmpfs and the like).
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub spill_memory_backed: SpillMemoryBacked,
+    /// The Parquet file to write: a row for each group, in no order.
+    #[arg(long, value_name = "OUT.parquet")]
+    pub out: PathBuf,
+    /// Explain at the end who held the memory and why it spilled, on standard error, or in the
+    /// JSON report under `explain`.
+    #[arg(long)]
+    pub explain: bool,
+    /// Write metrics of memory and spill directories to FILE at the end, as Prometheus text.
     #[arg(long, value_name = "FILE")]
     pub metrics: Option<PathBuf>,
     /// Print the report as JSON.

@@ -13,6 +13,7 @@ mod demo;
 pub mod explain;
 #[doc(hidden)]
 pub mod failure;
+mod group;
 #[doc(hidden)]
 pub mod input;
 mod job;
@@ -50,6 +51,7 @@ pub fn main() -> ExitCode {
         Command::Shuffle(args) => shuffle::run(args),
         Command::Collect(args) => collect::run(args),
         Command::Sort(args) => sort::run(args),
+        Command::Group(args) => group::run(args),
         Command::DemoGenerate(args) => {
             lineitem::write_files(args.scale_factor, args.files, &args.out)
         }

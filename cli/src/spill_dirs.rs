@@ -13,7 +13,7 @@ use crate::args::SpillMemoryBacked;
 use crate::failure::{At, Result};
 use crate::report;
 
-/// The directories of a shuffle, looked at and not yet opened.
+/// The directories of a command, looked at and not yet opened.
 #[derive(Debug)]
 pub(crate) struct SpillPlan {
     store: Arc<dyn Store>,

@@ -8,6 +8,7 @@ pub mod cast;
 pub mod chunk;
 pub mod codec;
 pub mod column;
+pub mod combine;
 mod error;
 mod id;
 pub mod key;

@@ -4,6 +4,7 @@
 //! records and commits a [`RecordOutput`]; [`SpillDirs`] hold its runs,
 //! an [`OutputDir`] the result. Both stand on a [`Store`], the one door to the filesystem.
 
+mod combine;
 mod map_output;
 mod merge;
 mod names;
@@ -21,6 +22,10 @@ mod store;
 mod sweep;
 mod writer;
 
+pub use combine::{
+    ColumnCombiner, CombineCanceller, CombineProgress, CombineSpec, Combined, CombinedBatch,
+    Combiner, GroupBatches, GroupSpec, KeyValues, Slices,
+};
 pub use map_output::{
     INDEX_HEADER_BYTES, INDEX_MAGIC, INDEX_VERSION, MapOutput, RecordOutput, SCHEMA_BYTES_MAX,
     SCHEMA_HEADER_BYTES, SCHEMA_MAGIC, SCHEMA_VERSION, index_offset, schema_offset,

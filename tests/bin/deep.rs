@@ -2,11 +2,13 @@
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program")]
 
 mod cgroup_v2;
+mod combine;
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use bywash_tests::case::{REACHED, ShuffleCase};
+use bywash_tests::combine::CombineCase;
 use bywash_tests::{child, ledger, search, seed, storage, stress};
 
 fn main() -> ExitCode {
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
         Err(why) => {
             eprintln!("{why}\nusage: deep SUITE [--seed N] [--cases N] [--from N] [--seconds N]");
             eprintln!("suites: shuffle-oracle (20000 cases), store-faults (all of them),");
+            eprintln!("        combine-oracle (20000 cases), combine (rows: 100000000),");
             eprintln!("        ledger-stress (600 seconds), ledger-model (200000 cases of each),");
             eprintln!(
                 "        interleavings (100 times the schedules of ci/interleavings), cgroup-v2,"
@@ -57,6 +60,19 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
             search::run_cases::<ShuffleCase>("shuffle-oracle", chosen, from..from + cases, threads);
             println!("shuffle-oracle: {cases} cases passed\n{REACHED:?}");
             Ok(true)
+        }
+        Some("combine-oracle") => {
+            let cases = cases.unwrap_or(CASES);
+            search::run_cases::<CombineCase>("combine-oracle", chosen, from..from + cases, threads);
+            println!("combine-oracle: {cases} cases passed\n{:?}", bywash_tests::combine::REACHED);
+            Ok(true)
+        }
+        Some("combine") => {
+            let rows =
+                i64::try_from(cases.unwrap_or(COMBINE_ROWS)).map_err(|why| why.to_string())?;
+            let right = combine::run(rows)?;
+            println!("combine: {}", if right { "passed" } else { "FAILED" });
+            Ok(right)
         }
         Some("store-faults") => {
             let again = |argument: &str| {
@@ -117,6 +133,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
 }
 
 const CASES: u64 = 20_000;
+const COMBINE_ROWS: u64 = 100_000_000;
 const MODEL_CASES: u64 = 200_000;
 const INTERLEAVINGS: u64 = 100;
 const SECONDS: u64 = 600;

@@ -1,8 +1,8 @@
 //! The kit of the cross-crate suites: generators, a naive oracle, a counting and refusing
 //! allocator, kernel memory limits, child processes and the one seed.
 //!
-//! Only [`blocks`], [`case`], [`dirs`], [`faults`], [`hoard`], [`lender`], [`map_files`], [`mounts`],
-//! [`records`], [`storage`], [`stress`] and [`writers`] use the code under test: they drive it.
+//! Only [`blocks`], [`case`], [`combine`], [`dirs`], [`faults`], [`hoard`], [`lender`], [`map_files`],
+//! [`mounts`], [`records`], [`storage`], [`stress`] and [`writers`] use the code under test: they drive it.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -17,6 +17,7 @@ pub mod blocks;
 pub mod case;
 pub mod cgroup;
 pub mod child;
+pub mod combine;
 pub mod dirs;
 pub mod faults;
 pub mod generate;

@@ -7,6 +7,8 @@ mod demo;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod group;
+#[cfg(test)]
 mod kit;
 #[cfg(test)]
 mod round_trip;

@@ -156,8 +156,18 @@ impl<R: Rows> Engine<R> {
 /// Writes a run in one directory, or from the start in another one when that fails.
 pub(crate) fn write_run(
     dirs: &Arc<SpillDirs>,
-    mut write: impl FnMut(&mut SpillFile) -> Result<(u64, u64)>,
+    write: impl FnMut(&mut SpillFile) -> Result<(u64, u64)>,
 ) -> Result<Run> {
+    let (file, (data_bytes, file_bytes)) = write_file(dirs, write)?;
+    Ok(Run::new(file, data_bytes, file_bytes))
+}
+
+/// Writes a file in one directory, or from the start in another one when that fails. Needs no
+/// memory.
+pub(crate) fn write_file<T>(
+    dirs: &Arc<SpillDirs>,
+    mut write: impl FnMut(&mut SpillFile) -> Result<T>,
+) -> Result<(SpillFile, T)> {
     let mut tried = DirMask::default();
     let mut first = None;
     loop {
@@ -166,7 +176,7 @@ pub(crate) fn write_run(
             Err(error) => return Err(first.unwrap_or(error)),
         };
         match write(&mut file) {
-            Ok((data_bytes, file_bytes)) => return Ok(Run::new(file, data_bytes, file_bytes)),
+            Ok(written) => return Ok((file, written)),
             Err(error) if is_about_a_directory(&error) => {
                 tried = tried.with(file.dir());
                 first.get_or_insert(error);

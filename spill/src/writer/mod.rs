@@ -21,7 +21,7 @@ mod working_set;
 mod write_buffer;
 
 pub(crate) use columns::Columns;
-pub(crate) use flush::write_run;
+pub(crate) use flush::{write_file, write_run};
 pub use handle::Canceller;
 pub use progress::WriteProgress;
 pub(crate) use progress::{Counters, Phase};

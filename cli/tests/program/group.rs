@@ -1,0 +1,100 @@
+//! `bywash group` against a map.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::{Float64Array, Int64Array, StringArray};
+
+use crate::kit::{fail, on_disk, report, rows, sorted, succeed, text, write_parquet};
+
+#[test]
+fn groups_are_those_of_a_map_and_the_budget_holds() {
+    let dir = on_disk();
+    let path = dir.path().join("in.parquet");
+    let count = 200_000i64;
+    let keys: Vec<i64> = (0..count).map(|row| row * 7919 % 60_013).collect();
+    let names: Vec<Option<String>> =
+        keys.iter().map(|key| (key % 5 != 0).then(|| format!("n{}", key % 7))).collect();
+    let values: Vec<Option<i64>> =
+        (0..count).map(|row| (row % 3 != 0).then_some(row - 1000)).collect();
+    let floats: Vec<f64> =
+        (0..count).map(|row| f64::from(i32::try_from(row % 100).unwrap())).collect();
+    write_parquet(
+        &path,
+        vec![
+            ("key", Arc::new(Int64Array::from(keys.clone()))),
+            ("name", Arc::new(names.iter().collect::<StringArray>())),
+            ("value", Arc::new(Int64Array::from(values.clone()))),
+            ("float", Arc::new(Float64Array::from(floats.clone()))),
+        ],
+        20_000,
+    );
+    let mut groups = BTreeMap::<_, Vec<usize>>::new();
+    for (row, (key, name)) in keys.iter().zip(&names).enumerate() {
+        groups.entry((*key, name.clone())).or_default().push(row);
+    }
+    let expected: Vec<String> = groups
+        .iter()
+        .map(|((key, name), rows)| {
+            let there: Vec<i64> = rows.iter().filter_map(|row| values[*row]).collect();
+            let or_null =
+                |value: Option<i64>| value.map_or_else(|| "<null>".into(), |v| v.to_string());
+            format!(
+                "{key}|{}|{}|{:?}|{}|{}|{}|{}",
+                name.as_deref().unwrap_or("<null>"),
+                or_null((!there.is_empty()).then(|| there.iter().sum())),
+                rows.iter().map(|row| floats[*row]).sum::<f64>(),
+                or_null(there.iter().min().copied()),
+                or_null(there.iter().max().copied()),
+                there.len(),
+                rows.len()
+            )
+        })
+        .collect();
+    let fixed = [
+        "group",
+        text(&path),
+        "--by",
+        "key,name",
+        "--sum",
+        "value,float",
+        "--min",
+        "value",
+        "--max",
+        "value",
+        "--count",
+        "value",
+        "--count-rows",
+    ];
+    for (memory, spills) in [("3MiB", true), ("256MiB", false)] {
+        let out = dir.path().join(format!("{memory}.parquet"));
+        let args = ["--memory", memory, "--dir", text(dir.path()), "--out", text(&out)];
+        let report = report(&[&fixed[..], &args].concat());
+        assert_eq!(report["rows"], count);
+        assert_eq!(report["groups"], expected.len());
+        assert_eq!(report["spills"].as_u64().unwrap() > 0, spills, "{report}");
+        assert!(report["granted_peak_bytes"].as_u64() <= report["budget_bytes"].as_u64());
+        assert_eq!(sorted(rows(&out)), sorted(expected.clone()));
+    }
+    let out = dir.path().join("text.parquet");
+    let said = succeed(
+        &[&fixed[..], &["--memory", "8MiB"], &["--dir", text(dir.path()), "--out", text(&out)]]
+            .concat(),
+    );
+    assert!(said.contains("groups            "), "{said}");
+}
+
+#[test]
+fn what_is_wrong_is_said_before_anything_is_read() {
+    let dir = on_disk();
+    let path = dir.path().join("in.parquet");
+    write_parquet(&path, vec![("name", Arc::new(StringArray::from(vec!["a"])))], 10);
+    let out = dir.path().join("out.parquet");
+    let run = |more: &[&str]| {
+        fail(&[&["group", text(&path), "--by", "name", "--out", text(&out)], more].concat())
+    };
+    assert!(run(&["--memory", "64KiB"]).contains("give at least "));
+    assert!(run(&["--memory", "8MiB", "--sum", "name"]).contains("cannot be summed"));
+    assert!(run(&["--memory", "8MiB", "--min", "other"]).contains("there is no column `other`"));
+    assert!(!out.exists());
+}

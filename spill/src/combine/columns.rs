@@ -1,0 +1,302 @@
+//! Combining the rows of batches: group by columns, with sums, minima, maxima and counts.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use bywash_core::cast::{to_u32, to_usize};
+use bywash_core::column::{ColumnView, Layout};
+use bywash_core::combine::Merge;
+use bywash_core::combine::columns::{Aggregate, Aggregates, GroupKeys, GroupRows};
+use bywash_core::memory::{Area, Array, ChargeMode, Consumer, Reservation, TaskMemory};
+use bywash_core::{Error, ErrorKind, Figure, Result};
+
+use super::batch::{BatchBuffer, larger_area};
+use super::handle::{CombineCanceller, Combined, Combiner};
+use super::progress::CombineProgress;
+use super::records::{KeyValues, Slices};
+use super::spec::CombineSpec;
+use crate::spill_dirs::SpillDirs;
+
+/// Rows turned into records at once.
+const STEP: usize = 1024;
+/// Bytes of their keys.
+const KEY_BYTES: usize = 64 << 10;
+
+/// What rows are grouped by, and what is made of each group; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct GroupSpec {
+    layout: Arc<Layout>,
+    keys: GroupKeys,
+    aggregates: Aggregates,
+    combine: CombineSpec,
+}
+
+/// Groups the rows of batches.
+///
+/// Rows are equal as SQL groups them: nulls are equal, all NaN are equal, -0.0 equals 0.0. As
+/// [`Combiner`] in everything else.
+#[derive(Debug)]
+pub struct ColumnCombiner {
+    spec: GroupSpec,
+    combiner: Combiner<Aggregates>,
+    scratch: Scratch,
+    /// Part of a batch may have been taken.
+    is_failed: bool,
+}
+
+/// The groups of a finished [`ColumnCombiner`], as batches: the group columns, then the aggregates.
+#[derive(Debug)]
+pub struct GroupBatches {
+    combined: Combined<Aggregates>,
+    rows: GroupRows,
+    consumer: Consumer,
+    mode: ChargeMode,
+    /// What the next batch takes, kept from the combiner's table while it is filled.
+    room: Option<Room>,
+    is_done: bool,
+}
+
+/// Memory set aside.
+#[derive(Debug)]
+enum Room {
+    Area { _area: Area },
+    Reserved { _reservation: Reservation },
+}
+
+/// Records on their way into the combiner.
+#[derive(Debug)]
+struct Scratch {
+    consumer: Consumer,
+    keys: Area,
+    /// Bytes of each key, then where each ends.
+    lengths: Array<u32>,
+    offsets: Array<i32>,
+    values: Area,
+}
+
+impl GroupSpec {
+    /// Groups rows of `schema` by columns, given by index, of any type that can be shuffled; by none
+    /// of them all rows are one group, and without rows there is none.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a column that is not there, `Unsupported`, naming it, for one whose
+    /// type cannot be grouped or aggregated.
+    pub fn new(schema: SchemaRef, by: &[usize], aggregates: &[Aggregate]) -> Result<Self> {
+        let layout = Arc::new(Layout::try_new(schema)?);
+        let keys = GroupKeys::try_new(&layout, by)?;
+        let aggregates = Aggregates::try_new(&layout, aggregates)?;
+        // Whether the batches that come out can be made is known now, not at the end.
+        GroupRows::try_new(layout.schema(), keys.clone(), aggregates.clone())?;
+        Ok(Self { layout, keys, aggregates, combine: CombineSpec::new() })
+    }
+
+    /// The same, spilled another way.
+    #[must_use]
+    pub const fn with_combine(mut self, combine: CombineSpec) -> Self {
+        self.combine = combine;
+        self
+    }
+
+    /// The least capacity of a ledger with one task in which a combiner can be made and its groups
+    /// read one batch after the other: the combiner's fixed parts, and what turns rows to records or
+    /// groups to a batch. With one byte less it is not made.
+    ///
+    /// # Errors
+    /// As [`CombineSpec::minimum_budget`].
+    pub fn minimum_budget(&self) -> Result<u64> {
+        let (smallest, _) = self.combine.sizings(self.aggregates.size(), 0)?;
+        let batch = BatchBuffer::capacity_for(smallest.batch_bytes, smallest.batch_rows);
+        let scratch = Scratch::bytes_for(self.aggregates.width(), self.key_bytes(batch)?);
+        Ok(self.combine.minimum_budget(&self.aggregates)? + scratch)
+    }
+
+    /// Bytes for keys: no fewer than a batch of so many bytes and groups takes.
+    fn key_bytes(&self, (bytes, rows): (usize, usize)) -> Result<usize> {
+        Ok(KEY_BYTES.max(to_usize(self.rows()?.bytes_max(bytes, rows))))
+    }
+
+    fn rows(&self) -> Result<GroupRows> {
+        GroupRows::try_new(self.layout.schema(), self.keys.clone(), self.aggregates.clone())
+    }
+}
+
+impl ColumnCombiner {
+    /// Makes a combiner and reserves its working set in `task`.
+    ///
+    /// # Errors
+    /// As [`Combiner::new`].
+    pub fn new(spec: &GroupSpec, task: &TaskMemory, spill_dirs: &Arc<SpillDirs>) -> Result<Self> {
+        let combiner = Combiner::new(&spec.combine, spec.aggregates.clone(), task, spill_dirs)?;
+        let consumer = task.consumer("group-rows");
+        let key_bytes = spec.key_bytes(combiner.batch_capacity())?;
+        let scratch = Scratch::try_new(consumer, spec.aggregates.width(), key_bytes)?;
+        Ok(Self { spec: spec.clone(), combiner, scratch, is_failed: false })
+    }
+
+    /// Combines the rows of a batch of the spec's schema.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for another schema: nothing is taken and the combiner goes on; for a sum of
+    /// more than 38 digits, or offsets that point outside their data, it does not. As
+    /// [`Combiner::write`] else.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        if self.is_failed {
+            return Err(FAILED);
+        }
+        self.spec.layout.check_batch(batch)?;
+        let written = self.write_rows(batch);
+        self.is_failed = written.is_err();
+        written
+    }
+
+    fn write_rows(&mut self, batch: &RecordBatch) -> Result<()> {
+        let nodes = self.spec.layout.nodes().iter();
+        let views: Vec<ColumnView> = nodes
+            .zip(batch.columns())
+            .map(|(node, column)| ColumnView::new(column, node.physical))
+            .collect();
+        let mut from = 0;
+        while from < batch.num_rows() {
+            let rows = self.scratch.fill(&self.spec, &views, from, batch.num_rows() - from)?;
+            self.combiner.write(&self.scratch.records(rows, self.spec.aggregates.width())?)?;
+            from += rows;
+        }
+        Ok(())
+    }
+
+    /// Spills what is in memory; returns the bytes given back. Asks for no memory.
+    ///
+    /// # Errors
+    /// As [`Combiner::write`].
+    pub fn spill(&mut self) -> Result<u64> {
+        self.combiner.spill()
+    }
+
+    /// Ends the input. Asks for no memory.
+    ///
+    /// # Errors
+    /// As [`Combiner::write`].
+    pub fn finish(self, mode: ChargeMode) -> Result<GroupBatches> {
+        if self.is_failed {
+            return Err(FAILED);
+        }
+        let rows = self.spec.rows()?;
+        let Self { combiner, scratch: Scratch { consumer, keys, .. }, .. } = self;
+        let combined = combiner.finish()?;
+        let room = Room::Area { _area: keys };
+        Ok(GroupBatches { combined, rows, consumer, mode, room: Some(room), is_done: false })
+    }
+
+    /// What was done so far. Takes no lock.
+    pub fn progress(&self) -> CombineProgress {
+        self.combiner.progress()
+    }
+
+    /// Something to cancel this combiner with, from any thread, also while it is read.
+    pub fn canceller(&self) -> CombineCanceller {
+        self.combiner.canceller()
+    }
+}
+
+impl GroupBatches {
+    /// The columns of the batches.
+    pub const fn schema(&self) -> &SchemaRef {
+        self.rows.schema()
+    }
+
+    /// What was done so far. Takes no lock.
+    pub fn progress(&self) -> CombineProgress {
+        self.combined.progress()
+    }
+
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        let Some(batch) = self.combined.next_batch()? else {
+            return Ok(None);
+        };
+        let group = |row: usize| (batch.key(row), batch.value(row));
+        self.room = None;
+        let made = self.rows.batch(batch.len(), group, &self.consumer, self.mode)?;
+        let (bytes, rows) = batch.capacity();
+        let room = self.consumer.try_reserve(self.rows.bytes_max(bytes, rows));
+        self.room = room.ok().map(|reservation| Room::Reserved { _reservation: reservation });
+        Ok(Some(made))
+    }
+}
+
+impl Iterator for GroupBatches {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_done {
+            return None;
+        }
+        let next = self.next_batch().transpose();
+        self.is_done = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+impl Scratch {
+    fn try_new(consumer: Consumer, width: usize, key_bytes: usize) -> Result<Self> {
+        let _birth = consumer.begin_birth(Self::bytes_for(width, key_bytes))?;
+        Ok(Self {
+            keys: Area::try_new(&consumer, key_bytes)?,
+            lengths: Array::try_new(&consumer, STEP)?,
+            offsets: Array::try_new(&consumer, STEP + 1)?,
+            values: Area::try_new(&consumer, STEP * width)?,
+            consumer,
+        })
+    }
+
+    fn bytes_for(width: usize, key_bytes: usize) -> u64 {
+        Area::len_for(key_bytes) as u64
+            + Array::<u32>::bytes_for(STEP)
+            + Array::<i32>::bytes_for(STEP + 1)
+            + Area::len_for(STEP * width) as u64
+    }
+
+    /// Turns as many rows as there is room for into records; returns how many.
+    fn fill(
+        &mut self,
+        spec: &GroupSpec,
+        views: &[ColumnView],
+        from: usize,
+        left: usize,
+    ) -> Result<usize> {
+        let lengths = &mut self.lengths[..left.min(STEP)];
+        spec.keys.lengths(views, from, lengths)?;
+        let (mut rows, mut bytes) = (0, 0);
+        for length in lengths.iter_mut() {
+            let end = bytes + *length as usize;
+            if end > self.keys.len() && rows > 0 {
+                break;
+            }
+            // Where the key begins; writing it moves this to its end.
+            *length = to_u32(bytes);
+            (rows, bytes) = (rows + 1, end);
+            if end > self.keys.len() {
+                self.keys = larger_area(&self.consumer, end)?;
+            }
+        }
+        let places = &mut lengths[..rows];
+        spec.keys.write(views, from, places, &mut self.keys)?;
+        for (offset, end) in self.offsets[1..].iter_mut().zip(places.iter()) {
+            *offset =
+                i32::try_from(*end).map_err(|_| super::ONE_RECORD.with(Figure::RowBytes, *end))?;
+        }
+        let width = spec.aggregates.width();
+        spec.aggregates.write(views, from, &mut self.values[..rows * width]);
+        Ok(rows)
+    }
+
+    fn records(&self, rows: usize, width: usize) -> Result<KeyValues<'_>> {
+        let keys = Slices::Offsets { bytes: &self.keys, offsets: &self.offsets[..=rows] };
+        KeyValues::try_new(keys, Slices::Fixed { bytes: &self.values[..rows * width], width })
+    }
+}
+
+const FAILED: Error = Error::new(
+    ErrorKind::Poisoned,
+    "an earlier batch of this combiner failed and may have been taken in part; retry the task",
+);

@@ -1,0 +1,335 @@
+//! A random combine against a map.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bywash::{
+    Codec, CombineProgress, CombineSpec, Combined, Combiner, Count, CountingSum, KeyValues,
+    MemoryLedger, Merge, Slices,
+};
+
+use super::{Collect, Keys, Records, oracle, records};
+use crate::case::admit;
+use crate::dirs::Dirs;
+use crate::search::Case;
+use crate::seed::Rng;
+
+/// What is made of the values of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Merging {
+    /// All of them.
+    Collect,
+    /// Their sum and number; values are 8 bytes.
+    Sum,
+    /// Their number.
+    Count,
+}
+
+/// One combine.
+#[derive(Debug, Clone)]
+pub struct CombineCase {
+    /// Seed of the records.
+    pub seed: u64,
+    /// Records.
+    pub records: usize,
+    /// How keys are spread.
+    pub keys: Keys,
+    /// Bytes of a value at most.
+    pub value_max: usize,
+    /// What is made of them.
+    pub merging: Merging,
+    /// Bytes above the minimum.
+    pub budget_above_minimum: u64,
+    /// Calls after which the caller spills, in percent.
+    pub spill_percent: u64,
+    /// Calls, also while reading, after which all is reclaimed, in percent.
+    pub reclaim_percent: u64,
+    /// A thread that reclaims all the time.
+    pub other_thread: bool,
+    /// A hash that takes no keys apart.
+    pub constant_hash: bool,
+    /// Parts so small that few records reach every level.
+    pub tiny: bool,
+    /// How spills are compressed.
+    pub codec: Codec,
+    /// Combiners whose accumulators are combined again; 0 for none.
+    pub map_sides: usize,
+}
+
+/// What cases have reached.
+#[derive(Debug, Default)]
+pub struct Reached {
+    /// Cases.
+    pub cases: AtomicU64,
+    /// Groups.
+    pub groups: AtomicU64,
+    /// Spills.
+    pub spills: AtomicU64,
+    /// Cases that were spilled a second level deep.
+    pub second_level: AtomicU64,
+    /// Cases that were spilled a third level deep.
+    pub third_level: AtomicU64,
+    /// Parts that were sorted by key.
+    pub sorted_parts: AtomicU64,
+    /// Merges of runs.
+    pub run_merges: AtomicU64,
+}
+
+/// See [`Reached`].
+pub static REACHED: Reached = Reached {
+    cases: AtomicU64::new(0),
+    groups: AtomicU64::new(0),
+    spills: AtomicU64::new(0),
+    second_level: AtomicU64::new(0),
+    third_level: AtomicU64::new(0),
+    sorted_parts: AtomicU64::new(0),
+    run_merges: AtomicU64::new(0),
+};
+
+impl Case for CombineCase {
+    fn random(rng: &mut Rng, _index: u64) -> Self {
+        let distinct =
+            if rng.chance(50) { rng.within(1, 40_000) } else { rng.size(1, 40_000) as u64 };
+        let keys = *rng.pick(&[Keys::Uniform(distinct), Keys::Hot(distinct), Keys::Zipf(distinct)]);
+        let merging = *rng.pick(&[Merging::Collect, Merging::Sum, Merging::Count]);
+        let constant_hash = rng.chance(15);
+        let value_max = match merging {
+            Merging::Collect => rng.size(0, 200),
+            _ => 8,
+        };
+        // All values of a hot key must fit into memory.
+        let most = if merging == Merging::Collect { 8_000 } else { 40_000 };
+        Self {
+            seed: rng.bits(),
+            records: if rng.chance(50) { rng.index(most) } else { rng.size(0, most) },
+            keys,
+            value_max,
+            merging,
+            budget_above_minimum: *rng.pick(&[0, 0, 0, 1, 20_000, 60_000, 200_000, 1 << 20]),
+            spill_percent: *rng.pick(&[0, 0, 5, 60]),
+            reclaim_percent: *rng.pick(&[0, 0, 5, 60]),
+            other_thread: rng.chance(10),
+            constant_hash,
+            tiny: rng.chance(70),
+            codec: *rng.pick(&[Codec::Lz4, Codec::None, Codec::ZSTD]),
+            map_sides: *rng.pick(&[0, 0, 1, 3]),
+        }
+    }
+
+    fn run(&self) -> Result<(), String> {
+        let mut rng = Rng::new(self.seed);
+        let mut records = records(&mut rng, self.records, self.keys, self.value_max);
+        if self.merging != Merging::Collect {
+            for (_, value) in &mut records {
+                *value = (rng.bits().cast_signed() >> 20).to_le_bytes().to_vec();
+            }
+        }
+        match self.merging {
+            Merging::Collect => self.combine(&records, Collect, |values, accumulator| {
+                let mut values = values.to_vec();
+                values.sort();
+                values == Collect::values(accumulator)
+            }),
+            Merging::Sum => self.combine(&records, CountingSum, |values, accumulator| {
+                let word = |value: &[u8]| i64::from_le_bytes(value.try_into().expect("8 bytes"));
+                let sum: i64 = values.iter().map(|value| word(value)).sum();
+                let mut expected = sum.to_le_bytes().to_vec();
+                expected.extend_from_slice(&(values.len() as u64).to_le_bytes());
+                expected == accumulator
+            }),
+            Merging::Count => self.combine(&records, Count, |values, accumulator| {
+                (values.len() as u64).to_le_bytes() == accumulator
+            }),
+        }
+    }
+
+    fn smaller(&self) -> Vec<Self> {
+        let mut smaller = Vec::new();
+        let mut with = |change: fn(&mut Self), possible: bool| {
+            if possible {
+                let mut case = self.clone();
+                change(&mut case);
+                smaller.push(case);
+            }
+        };
+        with(|case| case.records /= 2, self.records > 0);
+        with(|case| case.records -= 1, self.records > 0);
+        with(|case| case.map_sides = 0, self.map_sides > 0);
+        with(|case| case.other_thread = false, self.other_thread);
+        with(|case| case.reclaim_percent = 0, self.reclaim_percent > 0);
+        with(|case| case.spill_percent = 0, self.spill_percent > 0);
+        with(|case| case.constant_hash = false, self.constant_hash);
+        with(|case| case.codec = Codec::None, self.codec != Codec::None);
+        with(|case| case.value_max /= 2, self.value_max > 8);
+        smaller
+    }
+}
+
+impl CombineCase {
+    fn combine<M: Merge + Copy + Send + 'static>(
+        &self,
+        records: &Records,
+        merge: M,
+        same: impl Fn(&[Vec<u8>], &[u8]) -> bool,
+    ) -> Result<(), String> {
+        let text = |error: bywash::Error| format!("{error} [{:?}]", error.kind());
+        let mut spec = CombineSpec::new().with_codec(self.codec).with_seed(self.seed);
+        if self.constant_hash {
+            spec = spec.with_constant_hash();
+        }
+        if self.tiny {
+            spec = spec.with_tiny_parts();
+        }
+        let dirs = Dirs::new();
+        let minimum = spec.minimum_budget(&merge).map_err(text)?;
+        let combiners = self.map_sides.max(1) as u64 + u64::from(self.map_sides > 0);
+        let ledger = MemoryLedger::new(
+            (minimum + self.budget_above_minimum + self.room_for_largest(records)) * combiners,
+        );
+        let mut rng = Rng::labelled(self.seed, &[1]);
+        let stop = AtomicBool::new(false);
+        let groups = std::thread::scope(|scope| {
+            if self.other_thread {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        ledger.reclaim(u64::MAX);
+                        std::thread::yield_now();
+                    }
+                });
+            }
+            let groups = self.groups(records, merge, &spec, &ledger, &dirs, &mut rng);
+            stop.store(true, Ordering::Relaxed);
+            groups
+        })
+        .map_err(text)?;
+        let expected = oracle(records);
+        if groups.len() != expected.len() {
+            return Err(format!("{} groups where {} are right", groups.len(), expected.len()));
+        }
+        for (key, values) in &expected {
+            let Some(found) = groups.get(key) else {
+                return Err(format!("no group of {key:?}"));
+            };
+            if !same(values, found) {
+                return Err(format!(
+                    "the group of {key:?} is {found:?}; its values are {values:?}"
+                ));
+            }
+        }
+        if (ledger.granted(), ledger.live()) != (0, 0) || dirs.spill.used_bytes() != 0 {
+            return Err(format!("left: {:?}, {} B", ledger.holders(), dirs.spill.used_bytes()));
+        }
+        if ledger.peak_granted() > ledger.capacity() {
+            return Err("more was granted than there is".to_owned());
+        }
+        let left = dirs.close();
+        if !left.is_empty() {
+            return Err(format!("files are left: {left:?}"));
+        }
+        REACHED.cases.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What groups need that are larger than what is there from birth.
+    fn room_for_largest(&self, records: &Records) -> u64 {
+        if self.merging != Merging::Collect {
+            return 0;
+        }
+        let bytes = |values: &Vec<Vec<u8>>| values.iter().map(|value| value.len() + 4).sum();
+        let largest: usize = oracle(records).values().map(bytes).max().unwrap_or(0);
+        if largest < 1000 { 0 } else { 10 * largest as u64 + (64 << 10) }
+    }
+
+    fn groups<M: Merge + Copy + Send + 'static>(
+        &self,
+        records: &Records,
+        merge: M,
+        spec: &CombineSpec,
+        ledger: &MemoryLedger,
+        dirs: &Dirs,
+        rng: &mut Rng,
+    ) -> bywash::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+        let minimum = spec.minimum_budget(&merge)?;
+        let make = || {
+            let task = admit(ledger, minimum).expect("a task");
+            Combiner::new(spec, merge, &task, &dirs.spill)
+        };
+        let mut last = make()?;
+        if self.map_sides == 0 {
+            self.write(&mut last, records, ledger, rng)?;
+        }
+        let share = records.len().div_ceil(self.map_sides.max(1)).max(1);
+        for part in records.chunks(share).take(self.map_sides) {
+            let mut first = make()?;
+            self.write(&mut first, &part.to_vec(), ledger, rng)?;
+            let mut combined = first.finish()?;
+            while let Some(batch) = combined.next_batch()? {
+                let keys: Vec<&[u8]> = batch.iter().map(|(key, _)| key).collect();
+                let values: Vec<&[u8]> = batch.iter().map(|(_, value)| value).collect();
+                let records = KeyValues::try_new(Slices::Each(&keys), Slices::Each(&values))?;
+                last.write_accumulators(&records)?;
+                self.disturb(ledger, rng);
+            }
+        }
+        self.read(last.finish()?, ledger, rng)
+    }
+
+    fn write<M: Merge + Send + 'static>(
+        &self,
+        combiner: &mut Combiner<M>,
+        records: &Records,
+        ledger: &MemoryLedger,
+        rng: &mut Rng,
+    ) -> bywash::Result<()> {
+        let mut left = &records[..];
+        while !left.is_empty() {
+            let (now, later) = left.split_at(rng.size(1, 2000).min(left.len()));
+            left = later;
+            let keys: Vec<&[u8]> = now.iter().map(|(key, _)| &key[..]).collect();
+            let values: Vec<&[u8]> = now.iter().map(|(_, value)| &value[..]).collect();
+            combiner.write(&KeyValues::try_new(Slices::Each(&keys), Slices::Each(&values))?)?;
+            if rng.chance(self.spill_percent) {
+                combiner.spill()?;
+            }
+            self.disturb(ledger, rng);
+        }
+        Ok(())
+    }
+
+    fn read<M: Merge + Send + 'static>(
+        &self,
+        mut combined: Combined<M>,
+        ledger: &MemoryLedger,
+        rng: &mut Rng,
+    ) -> bywash::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+        let mut groups = BTreeMap::new();
+        self.disturb(ledger, rng);
+        while let Some(batch) = combined.next_batch()? {
+            for (key, value) in batch.iter() {
+                let before = groups.insert(key.to_vec(), value.to_vec());
+                assert!(before.is_none(), "a key was given out twice");
+            }
+            self.disturb(ledger, rng);
+        }
+        assert!(combined.next_batch()?.is_none(), "the end stays the end");
+        count(&combined.progress());
+        Ok(groups)
+    }
+
+    fn disturb(&self, ledger: &MemoryLedger, rng: &mut Rng) {
+        if rng.chance(self.reclaim_percent) {
+            ledger.reclaim(u64::MAX);
+        }
+        assert!(ledger.granted() <= ledger.capacity(), "the budget holds");
+    }
+}
+
+fn count(progress: &CombineProgress) {
+    let add = |counter: &AtomicU64, value| counter.fetch_add(value, Ordering::Relaxed);
+    add(&REACHED.groups, progress.groups);
+    add(&REACHED.spills, progress.spills());
+    add(&REACHED.second_level, u64::from(progress.depth > 1));
+    add(&REACHED.third_level, u64::from(progress.depth > 2));
+    add(&REACHED.sorted_parts, progress.sorted_parts);
+    add(&REACHED.run_merges, progress.run_merges);
+}
