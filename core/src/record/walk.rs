@@ -5,6 +5,7 @@
 use super::arena::RecordArena;
 use super::pointer::Pointer;
 use crate::Result;
+use crate::cast::{to_u32, to_usize};
 use crate::memory::{Consumer, Vector};
 
 /// Sorted pointers in an arena.
@@ -111,7 +112,7 @@ impl GroupWalk {
         let arena = &arenas[cursor.group.arena as usize];
         let rest = arena.pointers(cursor.next, cursor.group.end);
         let count = piece_len(rest, partition);
-        cursor.next += crate::cast::to_u32(count);
+        cursor.next += to_u32(count);
         let key = key(arenas, *cursor, number);
         self.replay(number, key);
         Some((arena, &rest[..count]))
@@ -122,7 +123,8 @@ impl GroupWalk {
         if first == ENDED {
             return None;
         }
-        Some((crate::cast::to_u32((first >> 32) as usize), (first & u64::from(u32::MAX)) as usize))
+        let [partition, number] = [first >> 32, first & u64::from(u32::MAX)].map(to_usize);
+        Some((to_u32(partition), number))
     }
 
     fn replay(&mut self, number: usize, key: u64) {
