@@ -97,7 +97,9 @@ fn take_row(rest: &mut &[u8], choices: &[(DataType, &u8); 2]) -> Option<[Option<
         *rest = tail;
         let mut value = value.to_vec();
         if *data_type == DataType::Utf8 {
-            value.iter_mut().for_each(|byte| *byte &= 0x7f);
+            for byte in &mut value {
+                *byte &= 0x7f;
+            }
         }
         *slot = Some(value);
     }

@@ -180,7 +180,7 @@ impl SortCase {
         let mut sorted = sorter.finish(mode)?;
         let runs_before = sorted.progress().runs;
         let mut batches = Vec::new();
-        while let Some(batch) = sorted.next() {
+        for batch in sorted.by_ref() {
             batches.push(batch.map(|batch| copy(&batch))?);
             reclaim(&mut rng);
         }

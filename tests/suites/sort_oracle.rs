@@ -109,7 +109,7 @@ fn rows_in_order_are_merged_in_slices() {
     let mut input = case.input();
     for descending in [false, true] {
         let by = [bywash::SortColumn { column: 1, descending, nulls_last: false }];
-        let schema = input.spec.schema().clone();
+        let schema = std::sync::Arc::clone(input.spec.schema());
         input = bywash_tests::sort::SortInput::new(&schema, input.batches, &by);
         let dirs = Dirs::new();
         let minimum = minimum_sort_budget(&input.spec, 1).unwrap();
@@ -154,7 +154,7 @@ fn batches_that_are_kept_are_named_and_lose_nothing() {
     }
     let mut sorted = sorter.finish(ChargeMode::Ledger).unwrap();
     let (mut kept, mut copies, mut refused) = (Vec::new(), Vec::new(), 0);
-    while let Some(next) = sorted.next() {
+    for next in sorted.by_ref() {
         match next {
             Ok(batch) => {
                 copies.push(bywash_tests::sort::copy(&batch));

@@ -8,14 +8,14 @@ use crate::column::Node;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slices<'a> {
     chunks: &'a [SortedChunk],
-    slices: &'a [RowSlice],
+    parts: &'a [RowSlice],
     rows: usize,
 }
 
 impl<'a> Slices<'a> {
     pub(super) fn new(chunks: &'a [SortedChunk], slices: &'a [RowSlice]) -> Self {
         let rows = slices.iter().map(|slice| (slice.end - slice.start) as usize).sum();
-        Self { chunks, slices, rows }
+        Self { chunks, parts: slices, rows }
     }
 
     pub(super) const fn rows(self) -> usize {
@@ -24,7 +24,7 @@ impl<'a> Slices<'a> {
 
     fn each(self) -> impl Iterator<Item = (&'a SortedChunk, usize, usize)> {
         let chunks = self.chunks;
-        self.slices.iter().map(move |slice| {
+        self.parts.iter().map(move |slice| {
             (&chunks[slice.chunk as usize], slice.start as usize, slice.end as usize)
         })
     }

@@ -32,7 +32,8 @@ impl KeyColumn {
                 None if self.is_null(rows, row) => 0,
                 None => {
                     let bytes = rows.bytes(self.node, self.physical, row);
-                    bytes.len() + bytes.iter().filter(|byte| **byte == 0).count() + 2
+                    let zeros: usize = bytes.iter().map(|byte| usize::from(*byte == 0)).sum();
+                    bytes.len() + zeros + 2
                 }
             }
     }
@@ -62,7 +63,9 @@ impl KeyColumn {
             target[end..].fill(0);
         }
         if self.descending {
-            target.iter_mut().for_each(|byte| *byte = !*byte);
+            for byte in target {
+                *byte = !*byte;
+            }
         }
     }
 
@@ -127,7 +130,9 @@ impl KeyColumn {
             let value = &mut value[..bytes.len()];
             value.copy_from_slice(bytes);
             self.kind.normalize(value);
-            value.iter().for_each(|byte| cut.push(byte ^ flip));
+            for byte in value {
+                cut.push(*byte ^ flip);
+            }
             return;
         }
         for &byte in bytes {

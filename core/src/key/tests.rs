@@ -1,4 +1,9 @@
 //! Keys, prefixes and comparisons against the values themselves.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "values of small types are made from any numbers"
+)]
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -181,7 +186,9 @@ fn a_column() -> impl Strategy<Value = (DataType, bool, bool, bool, Vec<Option<i
     (prop::sample::select(types()), flags, prop::collection::vec(number, ROWS)).prop_map(
         |(data_type, (nullable, descending, nulls_last), mut numbers)| {
             if !nullable {
-                numbers.iter_mut().for_each(|n| *n = Some(n.unwrap_or(0)));
+                for number in &mut numbers {
+                    *number = Some(number.unwrap_or(0));
+                }
             }
             (data_type, nullable, descending, nulls_last, numbers)
         },

@@ -10,7 +10,7 @@
 //! When the winner's lane moves on, only the matches on its way up are played again. Ties of prefixes
 //! are for the caller to decide, who knows the rows.
 
-use crate::cast::{to_u32, to_usize};
+use crate::cast::to_u32;
 use crate::key::Prefix;
 use crate::memory::{Consumer, Vector};
 use crate::{Error, Result};
@@ -80,7 +80,7 @@ impl LoserTree {
         }
         for (lane, prefix) in (0u32..).zip(lanes) {
             let mut entry = entry(lane, prefix);
-            let mut at = (count + lane as usize) / 2;
+            let mut at = parent_of_leaf(count, lane);
             loop {
                 let other = &mut self.entries[at];
                 if at == 0 || *other == EMPTY {
@@ -106,7 +106,7 @@ impl LoserTree {
     pub fn challenger(&self, mut is_before: impl FnMut(u32, u32) -> bool) -> Option<Entry> {
         let winner = self.winner()?;
         let mut least = Entry::NONE;
-        let mut at = (self.entries.len() + to_usize(u64::from(winner.lane))) / 2;
+        let mut at = parent_of_leaf(self.entries.len(), winner.lane);
         while at > 0 {
             let other = self.entries[at];
             if before(other, least, &mut is_before) {
@@ -124,7 +124,7 @@ impl LoserTree {
         };
         let lane = winner.lane;
         let mut entry = entry(lane, prefix);
-        let mut at = (losers.len() + 1 + lane as usize) / 2;
+        let mut at = parent_of_leaf(losers.len() + 1, lane);
         while at > 0 {
             let other = &mut losers[at - 1];
             let is_lower = if other.prefix == entry.prefix {
@@ -153,6 +153,12 @@ fn swap_if(condition: bool, one: &mut Entry, other: &mut Entry) {
     let lanes = (one.lane ^ other.lane) & u32::from(condition).wrapping_neg();
     one.lane ^= lanes;
     other.lane ^= lanes;
+}
+
+/// The place of the first match of a lane among `lanes`: leaves come after the matches.
+const fn parent_of_leaf(lanes: usize, lane: u32) -> usize {
+    let leaf = lanes + lane as usize;
+    leaf / 2
 }
 
 fn entry(lane: u32, prefix: Option<Prefix>) -> Entry {

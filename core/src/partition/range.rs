@@ -261,13 +261,13 @@ mod tests {
     }
 
     /// Spark's determineBounds over plain numbers.
-    fn naive_bounds(mut candidates: Vec<(i64, f64)>, partitions: usize) -> Vec<i64> {
+    fn naive_bounds(mut candidates: Vec<(i64, f64)>, partitions: u32) -> Vec<i64> {
         candidates.sort_by_key(|(value, _)| *value);
         let sum: f64 = candidates.iter().map(|(_, weight)| weight).sum();
-        let step = sum / partitions as f64;
+        let step = sum / f64::from(partitions);
         let (mut reached, mut target, mut bounds) = (0.0, step, Vec::new());
         for (value, weight) in candidates {
-            if bounds.len() == partitions - 1 {
+            if bounds.len() + 1 == partitions as usize {
                 break;
             }
             reached += weight;
@@ -301,7 +301,7 @@ mod tests {
             let bounds = RangeBounds::determine(&consumer, &samples, partitions).unwrap();
             let all: Vec<i64> = inputs.concat();
             let expected =
-                naive_bounds(all.iter().map(|value| (*value, 1.0)).collect(), partitions as usize);
+                naive_bounds(all.iter().map(|value| (*value, 1.0)).collect(), partitions);
             prop_assert_eq!(bounds.partitions() as usize, expected.len() + 1);
             let batch = numbers(&all);
             let mut ids = vec![0; all.len()];
@@ -319,7 +319,9 @@ mod tests {
         let (bounds, ids) = ids(&values, 20, 60 * 20);
         assert_eq!(bounds.partitions(), 20);
         let mut counts = vec![0; 20];
-        ids.iter().for_each(|id| counts[*id as usize] += 1);
+        for id in ids {
+            counts[id as usize] += 1;
+        }
         assert!(counts.iter().all(|count| (2_500..10_000).contains(count)), "{counts:?}");
     }
 
@@ -334,7 +336,11 @@ mod tests {
         for place in 1..bounds.partitions() - 1 {
             assert!(bounds.bound(place - 1) < bounds.bound(place));
         }
-        let (bounds, ids) = super::tests::ids(&[3; 1000], 8, 100);
+    }
+
+    #[test]
+    fn equal_rows_are_in_one_partition() {
+        let (bounds, ids) = ids(&[3; 1000], 8, 100);
         assert_eq!((bounds.partitions(), ids.iter().max()), (2, Some(&0)));
     }
 

@@ -30,7 +30,7 @@ impl SortSpec {
     pub fn new(schema: SchemaRef, columns: &[SortColumn]) -> Result<Self> {
         let layout = Arc::new(Layout::try_new(schema)?);
         let key = Arc::new(SortKey::try_new(&layout, columns)?);
-        Ok(Self { layout, key, codec: Codec::None, runs_max: RUNS_MAX })
+        Ok(Self { layout, key, codec: Codec::None, runs_max: runs_max_default() })
     }
 
     /// The same sort with another codec of its runs.
@@ -41,7 +41,8 @@ impl SortSpec {
     }
 
     /// The same sort with at most so many runs, each an open file, before some are merged: 2 to 4096
-    /// [default: 512, or a fourth of the descriptors that the process may have where that is less].
+    /// [default: 512, or half of the descriptors that the process may have where that is less]. Never
+    /// more than there is room for in small budgets: 32 at the minimum.
     #[must_use]
     pub fn with_runs_max(mut self, runs: usize) -> Self {
         self.runs_max = runs.clamp(2, 4096);
@@ -89,6 +90,13 @@ pub fn minimum_sort_budget(spec: &SortSpec, tasks: usize) -> Result<u64> {
         Error::new(ErrorKind::InvalidArgument, "so many tasks need more memory than can be counted")
             .with(Figure::Requested, each)
     })
+}
+
+/// What the process has room for now.
+fn runs_max_default() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let half = limit.and_then(|limit| usize::try_from(limit / 2).ok());
+    half.map_or(RUNS_MAX, |half| half.clamp(2, RUNS_MAX))
 }
 
 /// Runs kept before some are merged: an open file each.

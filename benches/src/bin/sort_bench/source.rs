@@ -71,29 +71,6 @@ impl Source {
             }
         }
     }
-
-    /// Checks that a batch goes on in the order of its keys.
-    pub(crate) fn check_order(
-        &self,
-        batch: &RecordBatch,
-        columns: &[SortColumn],
-        digest: &mut Digest,
-    ) -> Result<()> {
-        let layout = Layout::try_new(batch.schema()).map_err(fail)?;
-        let key = SortKey::try_new(&layout, columns).map_err(fail)?;
-        let nodes = layout.nodes().iter().zip(batch.columns());
-        let views: Vec<ColumnView> =
-            nodes.map(|(node, column)| ColumnView::new(column, node.physical)).collect();
-        let mut prefixes = vec![0; batch.num_rows()];
-        key.prefixes(&ViewRows(&views), 0..batch.num_rows(), &mut prefixes);
-        for prefix in prefixes {
-            if prefix < digest.last {
-                return Err("rows come out of order".to_owned());
-            }
-            digest.last = prefix;
-        }
-        Ok(())
-    }
 }
 
 fn wide_batch(
@@ -122,7 +99,7 @@ pub(crate) struct Digest {
 }
 
 impl Digest {
-    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+    pub(crate) fn add(&mut self, batch: &RecordBatch) {
         self.rows += batch.num_rows() as u64;
         let numbers: Vec<&Int64Array> =
             batch.columns().iter().filter_map(|column| column.as_any().downcast_ref()).collect();
@@ -133,6 +110,27 @@ impl Digest {
                 hash = (hash ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
             }
             self.sum = self.sum.wrapping_add(hash);
+        }
+    }
+
+    /// Checks that a batch goes on in the order of its keys.
+    pub(crate) fn check_order(
+        &mut self,
+        batch: &RecordBatch,
+        columns: &[SortColumn],
+    ) -> Result<()> {
+        let layout = Layout::try_new(batch.schema()).map_err(fail)?;
+        let key = SortKey::try_new(&layout, columns).map_err(fail)?;
+        let nodes = layout.nodes().iter().zip(batch.columns());
+        let views: Vec<ColumnView> =
+            nodes.map(|(node, column)| ColumnView::new(column, node.physical)).collect();
+        let mut prefixes = vec![0; batch.num_rows()];
+        key.prefixes(&ViewRows(&views), 0..batch.num_rows(), &mut prefixes);
+        for prefix in prefixes {
+            if prefix < self.last {
+                return Err("rows come out of order".to_owned());
+            }
+            self.last = prefix;
         }
         Ok(())
     }
