@@ -226,8 +226,9 @@ impl Context {
         let store: Arc<dyn Store> = Arc::new(FsStore::new());
         let options = OutputOptions { sync: settings.output_sync, ..OutputOptions::default() };
         let output_dirs = OutputDirs::new(Arc::clone(&store), options);
-        let _host = host.cloned();
-        let mut context = Self { ledger, store, spill_dirs: None, output_dirs, settings, _host };
+        let kept = host.cloned();
+        let mut context =
+            Self { ledger, store, spill_dirs: None, output_dirs, settings, _host: kept };
         if !context.settings.spill_dirs.is_empty() {
             let dirs = context.open_spill_dirs()?;
             for unused in dirs.unused() {
