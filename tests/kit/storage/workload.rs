@@ -134,7 +134,7 @@ impl Workload {
 
     /// Records, with spills of every cause but a merge.
     pub fn records() -> Self {
-        let mut rows = Rows::new("records", 3, Codec::None).as_records();
+        let mut rows = Rows::new("records", 3, Codec::None).into_records();
         rows.write(&[SHORT; 30]);
         rows.spill();
         rows.write(&[SHORT, LONG_BYTES, SHORT]);
@@ -145,7 +145,7 @@ impl Workload {
 
     /// Records in more runs than a writer keeps.
     pub fn many_records() -> Self {
-        let mut rows = Rows::new("many-records", 3, Codec::Lz4).as_records();
+        let mut rows = Rows::new("many-records", 3, Codec::Lz4).into_records();
         for _ in 0..36 {
             rows.write(&[SHORT, SHORT, LONG_BYTES]);
             rows.spill();
@@ -350,7 +350,7 @@ impl Rows {
         }
     }
 
-    const fn as_records(mut self) -> Self {
+    const fn into_records(mut self) -> Self {
         self.records = true;
         self
     }

@@ -91,5 +91,6 @@ fn a_block_s_lengths_have_every_width() {
 }
 
 fn run(case: &RecordCase) {
-    case.run().unwrap_or_else(|error| panic!("{error}: {case:?}"));
+    let outcome = case.run();
+    assert!(outcome.is_ok(), "{outcome:?}: {case:?}");
 }

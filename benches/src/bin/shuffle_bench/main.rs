@@ -57,6 +57,7 @@ use crate::source::Source;
 /// Measures one map task of the shuffle.
 #[derive(Debug, Parser)]
 #[command(name = "shuffle_bench", max_term_width = 100)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 struct Arguments {
     /// Parquet files of one schema [default: lineitem, generated in memory].
     #[arg(long, num_args = 1.., value_name = "PATH")]

@@ -45,7 +45,8 @@ impl RecordPlan {
         partitions: Vec<u32>,
     ) -> Self {
         let offsets = (0..batch as u64).map(|record| record * RECORD_BYTES as u64).collect();
-        let lengths = vec![RECORD_BYTES as u32; batch];
+        let length = u32::try_from(RECORD_BYTES).unwrap_or(u32::MAX);
+        let lengths = vec![length; batch];
         Self { spec, into_sink, places: (offsets, lengths), partitions }
     }
 
