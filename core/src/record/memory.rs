@@ -135,7 +135,7 @@ impl RecordMemory {
     }
 
     /// Sorts what is pending into a group and adds its records to `rows`, by partition. Needs no
-    /// memory if [`RecordMemory::has_room_for_group`].
+    /// memory where the arena has room for the group.
     ///
     /// # Errors
     /// `Internal` without that room.

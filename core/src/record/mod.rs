@@ -15,6 +15,8 @@ mod gather;
 mod memory;
 mod pointer;
 mod prefetch;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use arena::{ARENA_BYTES_MAX, RecordInput};

@@ -2,7 +2,7 @@
 
 use crate::cast::to_u32;
 
-/// Bytes of a [`Pointer`].
+/// Bytes of a pointer.
 pub const POINTER_BYTES: usize = size_of::<u64>();
 
 /// `| partition 24 | start 24 | length 16 |`, the partition in the highest bits.
