@@ -275,15 +275,15 @@ fn note(what: &str, refusals: Refusals) {
     assert_eq!(refusals, Refusals::default(), "a {what} asked for memory");
 }
 
-/// With more than one arena in each call, a few records larger than a block, and none oversized: what
-/// goes straight to a run is written while memory may be asked for.
+/// Each call fits into memory beside the arena, and has a few records larger than a block: what a call
+/// spills by itself is written while memory may be asked for.
 fn records(codec: Codec) -> Written {
     let case = RecordCase {
         seed: run_seed(),
         partitions: 50,
         shape: IdShape::Skewed,
         codec,
-        ..RecordCase::plain(Lengths::OneIn(400, 150_000), &[9000, 6000, 12_000])
+        ..RecordCase::plain(Lengths::OneIn(500, 100_000), &[4000, 3000, 5000])
     };
     let calls = case.input();
     Written::Records(case, calls)
