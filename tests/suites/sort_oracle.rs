@@ -24,6 +24,7 @@ fn random_sorts_equal_the_oracle() {
             ("of several passes", &REACHED.multi_pass),
             ("with rows too large to stage", &REACHED.oversized),
             ("spilled while it was read", &REACHED.spilled_while_read),
+            ("sent to a sink", &REACHED.into_sink),
         ] {
             assert!(count.load(Ordering::Relaxed) > 0, "no sort was {what}");
         }
@@ -215,5 +216,6 @@ fn plain(types: &[DataType], batch_rows: &[usize]) -> SortCase {
         reclaim_percent: 0,
         runs_max: 64,
         detached: false,
+        into_sink: false,
     }
 }
