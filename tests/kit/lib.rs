@@ -2,7 +2,7 @@
 //! allocator, kernel memory limits, child processes and the one seed.
 //!
 //! Only [`block_stream`], [`blocks`], [`case`], [`combine`], [`dirs`], [`faults`], [`hoard`], [`lender`],
-//! [`map_files`], [`mounts`], [`records`], [`sort`], [`storage`], [`stress`] and [`writers`] use the code under test: they drive it.
+//! [`map_files`], [`mounts`], [`reclaiming`], [`records`], [`sort`], [`storage`], [`stress`] and [`writers`] use the code under test: they drive it.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -30,6 +30,7 @@ pub mod map_files;
 pub mod mounts;
 pub mod oracle;
 pub mod program;
+pub mod reclaiming;
 pub mod records;
 pub mod resident;
 pub mod search;

@@ -216,7 +216,9 @@ fn a_sort_over_many_partitions_is_one_sort() {
     let sent: Vec<Vec<u8>> = (input.batches.chunks(2).zip(0..))
         .map(|(batches, seed)| {
             let mut sample = RangeSample::try_new(&consumer, 200, seed).unwrap();
-            batches.iter().for_each(|batch| spec.sample(batch, &mut sample).unwrap());
+            for batch in batches {
+                spec.sample(batch, &mut sample).unwrap();
+            }
             sample.to_bytes()
         })
         .collect();
@@ -228,7 +230,7 @@ fn a_sort_over_many_partitions_is_one_sort() {
     assert!(partitions > 6, "{partitions} partitions");
 
     let ids = Partitioning::Ids;
-    let shuffle = ShuffleSpec::new(spec.schema().clone(), partitions, ids).unwrap();
+    let shuffle = ShuffleSpec::new(std::sync::Arc::clone(spec.schema()), partitions, ids).unwrap();
     let (map, attempt) = (MapId(0), AttemptId(0));
     let writer = ShuffleWriter::new(&shuffle, &task, &dirs.spill, &dirs.out, map, attempt);
     let mut writer = writer.unwrap();

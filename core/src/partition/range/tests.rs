@@ -5,10 +5,10 @@ use std::sync::Arc;
 use arrow_array::{Int64Array, RecordBatch, StringArray};
 use proptest::prelude::*;
 
-use crate::memory::Consumer;
 use super::*;
 use crate::column::{ColumnView, Layout};
 use crate::key::{SortColumn, SortKey, ViewRows};
+use crate::memory::Consumer;
 use crate::memory::MemoryLedger;
 
 fn consumer() -> (MemoryLedger, Consumer) {
