@@ -207,11 +207,6 @@ impl Error {
     pub fn place(&self) -> Option<&str> {
         self.place.as_deref()
     }
-
-    /// Whether the same call may succeed later without a change by the caller.
-    pub const fn is_retryable(&self) -> bool {
-        matches!(self.kind, ErrorKind::Unavailable | ErrorKind::Io | ErrorKind::NoSpace)
-    }
 }
 
 impl fmt::Display for Error {

@@ -4,6 +4,8 @@
 //! data file and the schema file it needs, and goes before them (docs/FORMAT.md). Opening believes nothing: lengths are
 //! checked before memory is asked for, checksums before entries are used.
 
+#[macro_use]
+mod figures;
 mod index;
 mod records;
 mod remove;
@@ -84,16 +86,6 @@ impl MapOutput {
         Self { slot }
     }
 
-    /// The map it is the output of.
-    pub fn map(&self) -> MapId {
-        self.slot.parts().header.map
-    }
-
-    /// The attempt that committed it.
-    pub fn attempt(&self) -> AttemptId {
-        self.slot.parts().header.attempt
-    }
-
     /// The schema of its rows.
     pub fn schema(&self) -> &SchemaRef {
         self.slot.parts().layout().schema()
@@ -102,46 +94,6 @@ impl MapOutput {
     /// Identifies the schema in blocks and file names.
     pub fn fingerprint(&self) -> u64 {
         self.slot.parts().header.fingerprint
-    }
-
-    /// The number of partitions.
-    pub fn partitions(&self) -> u32 {
-        self.slot.parts().header.partitions
-    }
-
-    /// Rows of a partition; 0 for one that does not exist.
-    pub fn rows(&self, partition: u32) -> u64 {
-        self.slot.parts().rows(partition)
-    }
-
-    /// CRC-32C of a partition's stored bytes; 0 for one that does not exist.
-    pub fn crc32c(&self, partition: u32) -> u32 {
-        self.slot.parts().crc32c(partition)
-    }
-
-    /// Stored bytes of a partition; 0 for one that does not exist.
-    pub fn bytes(&self, partition: u32) -> u64 {
-        self.slot.parts().bytes(partition)
-    }
-
-    /// CRC-32C of a partition's stored bytes; 0 for one that does not exist.
-    pub fn checksum(&self, partition: u32) -> u32 {
-        self.slot.parts().crc32c(partition)
-    }
-
-    /// Rows of all partitions.
-    pub fn total_rows(&self) -> u64 {
-        self.slot.parts().header.rows
-    }
-
-    /// Stored bytes of all partitions.
-    pub fn total_bytes(&self) -> u64 {
-        self.slot.parts().header.data_bytes
-    }
-
-    /// The name of its data file in the output directory.
-    pub fn data_file_name(&self) -> &str {
-        self.slot.parts().header.data_name.as_str()
     }
 
     /// Reads a partition's rows in the order they were written. Buffers are charged to `task`,
@@ -160,6 +112,8 @@ impl MapOutput {
         PartitionReader::new(self.slot.clone(), partition, task, mode)
     }
 }
+
+output_figures!(MapOutput);
 
 impl fmt::Debug for MapOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

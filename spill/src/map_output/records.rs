@@ -38,51 +38,6 @@ impl RecordOutput {
         Self { slot }
     }
 
-    /// The map it is the output of.
-    pub fn map(&self) -> MapId {
-        self.slot.parts().header.map
-    }
-
-    /// The attempt that committed it.
-    pub fn attempt(&self) -> AttemptId {
-        self.slot.parts().header.attempt
-    }
-
-    /// The number of partitions.
-    pub fn partitions(&self) -> u32 {
-        self.slot.parts().header.partitions
-    }
-
-    /// Records of a partition; 0 for one that does not exist.
-    pub fn rows(&self, partition: u32) -> u64 {
-        self.slot.parts().rows(partition)
-    }
-
-    /// CRC-32C of a partition's stored bytes; 0 for one that does not exist.
-    pub fn crc32c(&self, partition: u32) -> u32 {
-        self.slot.parts().crc32c(partition)
-    }
-
-    /// Stored bytes of a partition; 0 for one that does not exist.
-    pub fn bytes(&self, partition: u32) -> u64 {
-        self.slot.parts().bytes(partition)
-    }
-
-    /// Records of all partitions.
-    pub fn total_rows(&self) -> u64 {
-        self.slot.parts().header.rows
-    }
-
-    /// Stored bytes of all partitions.
-    pub fn total_bytes(&self) -> u64 {
-        self.slot.parts().header.data_bytes
-    }
-
-    /// The name of its data file in the output directory.
-    pub fn data_file_name(&self) -> &str {
-        self.slot.parts().header.data_name.as_str()
-    }
-
     /// Reads a partition's records in the order they were written. Buffers are charged to `task`,
     /// records as `mode` says.
     ///
@@ -99,6 +54,8 @@ impl RecordOutput {
         RecordReader::new(self.slot.clone(), partition, task, mode)
     }
 }
+
+output_figures!(RecordOutput);
 
 impl fmt::Debug for RecordOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
