@@ -111,7 +111,7 @@ pub struct CollectArgs {
     /// One partition only [default: all, in order].
     #[arg(long)]
     pub partition: Option<u32>,
-    /// The Parquet file to write.
+    /// The Parquet file to write; never over one that is there.
     #[arg(long, value_name = "FILE.parquet")]
     pub out: PathBuf,
     /// Memory budget for reading.
