@@ -11,8 +11,8 @@
 //! use arrow_schema::{DataType, Field, Schema};
 //! use bywash::{
 //!     AttemptId, ChargeMode, Codec, FsStore, MapId, MemoryLedger, OutputDir, OutputOptions,
-//!     Partitioning, ShuffleSpec, ShuffleWriter, Slices, SpillDirs, SpillOptions, Store,
-//!     default_spill_dirs, minimum_budget,
+//!     Partitioning, ShuffleSpec, ShuffleWriter, SpillDirs, SpillOptions, Store, default_spill_dirs,
+//!     minimum_budget,
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -49,8 +49,12 @@
 //! # }
 //! ```
 //!
-//! Opaque records (bytes and a partition id) go the same way, through [`RecordWriter`] and
-//! [`RecordOutput`].
+//! On the same ledger and spill directories, each with an example of its own:
+//!
+//! - [`RecordWriter`] and [`RecordOutput`]: opaque records (bytes and a partition id) the same way.
+//! - [`Sorter`]: rows of batches in order.
+//! - [`ColumnCombiner`]: rows of batches grouped by columns, with sums, minima, maxima and counts.
+//! - [`Combiner`]: records with equal keys into one, by a merge function ([`Merge`]).
 //!
 //! What the words mean and which crate owns what is in ARCHITECTURE.md; the bytes on disk are in
 //! docs/FORMAT.md; which partition a row goes to is in docs/PARTITIONING.md.

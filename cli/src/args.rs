@@ -1,12 +1,15 @@
 //! The command line, as plain data.
 
-use std::fmt;
+mod shared;
+
 use std::path::PathBuf;
 
 use bywash::Codec;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
-use crate::failure::Failure;
+pub use self::shared::{
+    Memory, MemoryArgs, ReportArgs, SpillArgs, SpillMemoryBacked, parse_memory,
+};
 use crate::sizes::{parse_positive_size, parse_size};
 use crate::sort::By;
 
@@ -68,16 +71,8 @@ pub struct DemoArgs {
     /// Keep the working directory.
     #[arg(long)]
     pub keep: bool,
-    /// Explain at the end who held the memory and why it spilled, on standard error, or in the
-    /// JSON report under `explain`.
-    #[arg(long)]
-    pub explain: bool,
-    /// Write metrics of the shuffle to FILE at the end, as Prometheus text.
-    #[arg(long, value_name = "FILE")]
-    pub metrics: Option<PathBuf>,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 #[derive(Debug, Args)]
@@ -91,68 +86,21 @@ pub struct ShuffleArgs {
     /// Number of partitions.
     #[arg(long, value_parser = parse_count, allow_negative_numbers = true)]
     pub partitions: u32,
-    /// Memory budget, shared by all tasks: a size, or auto.
-    ///
-    /// auto: what the limits of the container and the memory of the node leave beside what others
-    /// hold, less --reserve and a margin of 64 MiB or a sixteenth of the tightest limit, whichever is
-    /// more. It follows them while the shuffle runs. The report says what was decided, and why.
-    #[arg(long, value_parser = parse_memory, value_name = "SIZE|auto")]
-    pub memory: Memory,
-    /// With --memory auto: what to leave to others in the container, such as a JVM's heap or Python
-    /// workers; what they hold already is a part of it.
-    #[arg(long, value_parser = parse_size, value_name = "SIZE")]
-    pub reserve: Option<u64>,
+    #[command(flatten)]
+    pub budget: MemoryArgs,
     /// none, lz4, zstd or zstd:LEVEL.
     #[arg(long, default_value = "lz4", value_parser = parse_codec)]
     pub codec: Codec,
     /// Number of tasks, each a thread with a map output of its own.
     #[arg(long, default_value_t = 1, value_parser = parse_tasks, allow_negative_numbers = true)]
     pub tasks: u32,
-    /// Directory for spills; may be given several times [default: those on a disk of
-    /// $BYWASH_SPILL_DIRS, else the first on a disk of /var/tmp, the system's directory for
-    /// temporary files, the current one].
-    #[arg(long, visible_alias = "dir", value_name = "SPILL")]
-    pub spill_dir: Vec<PathBuf>,
-    /// What becomes of a spill directory that is in memory (tmpfs and the like).
-    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
-    pub spill_memory_backed: SpillMemoryBacked,
+    #[command(flatten)]
+    pub spill: SpillArgs,
     /// Directory for the map outputs and job.json; made if missing.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Explain at the end who held the memory and why it spilled, on standard error, or in the
-    /// JSON report under `explain`.
-    #[arg(long)]
-    pub explain: bool,
-    /// Write metrics of the shuffle to FILE at the end, as Prometheus text.
-    #[arg(long, value_name = "FILE")]
-    pub metrics: Option<PathBuf>,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// What becomes of a spill directory whose files are memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum SpillMemoryBacked {
-    /// It is not used: spilling there frees no memory.
-    #[default]
-    Refuse,
-    /// It is used after those on a disk; its files are charged to --memory, a share of which is
-    /// kept for them as for a task more.
-    Charge,
-    /// It is used and its files are counted nowhere: in a container the kernel may kill the program.
-    Unaccounted,
-}
-
-impl SpillMemoryBacked {
-    /// The value as given on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Refuse => "refuse",
-            Self::Charge => "charge",
-            Self::Unaccounted => "unaccounted",
-        }
-    }
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 #[derive(Debug, Args)]
@@ -163,7 +111,7 @@ pub struct CollectArgs {
     /// One partition only [default: all, in order].
     #[arg(long)]
     pub partition: Option<u32>,
-    /// The Parquet file to write.
+    /// The Parquet file to write; never over one that is there.
     #[arg(long, value_name = "FILE.parquet")]
     pub out: PathBuf,
     /// Memory budget for reading.
@@ -185,31 +133,20 @@ pub struct SortArgs {
     /// COL:desc, COL:nulls-last, COL:desc:nulls-first. Equal rows stay in the order of the files.
     #[arg(long, required = true, value_delimiter = ',', value_name = "COL[:desc][:nulls-last],..")]
     pub by: Vec<By>,
-    /// Memory budget.
-    #[arg(long, value_parser = parse_positive_size, value_name = "SIZE")]
-    pub memory: u64,
+    #[command(flatten)]
+    pub budget: MemoryArgs,
     /// Codec of what is spilled: none, lz4, zstd or zstd:LEVEL.
     #[arg(long, default_value = "none", value_parser = parse_codec)]
     pub codec: Codec,
-    /// Directory for spills; may be given several times [default: as for shuffle].
-    #[arg(long, visible_alias = "dir", value_name = "SPILL")]
-    pub spill_dir: Vec<PathBuf>,
-    /// What becomes of a spill directory that is in memory (tmpfs and the like).
-    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
-    pub spill_memory_backed: SpillMemoryBacked,
+    #[command(flatten)]
+    pub spill: SpillArgs,
     /// The Parquet file to write; never over one that is there.
+    ///
+    /// The row group being written lies beside the budget, within the 64 MiB of the program itself.
     #[arg(long, value_name = "OUT.parquet")]
     pub out: PathBuf,
-    /// Explain at the end who held the memory and why it spilled, on standard error, or in the
-    /// JSON report under `explain`.
-    #[arg(long)]
-    pub explain: bool,
-    /// Write metrics of the ledger and the spill directories to FILE at the end, as Prometheus text.
-    #[arg(long, value_name = "FILE")]
-    pub metrics: Option<PathBuf>,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 #[derive(Debug, Args)]
@@ -235,34 +172,22 @@ pub struct GroupArgs {
     /// Count the rows of each group.
     #[arg(long)]
     pub count_rows: bool,
-    /// Memory budget: a size, or auto as in `shuffle`.
-    #[arg(long, value_parser = parse_memory, value_name = "SIZE|auto")]
-    pub memory: Memory,
-    /// With --memory auto: what to leave to others in the container.
-    #[arg(long, value_parser = parse_size, value_name = "SIZE")]
-    pub reserve: Option<u64>,
+    #[command(flatten)]
+    pub budget: MemoryArgs,
     /// How spills are compressed: none, lz4, zstd or zstd:LEVEL.
     #[arg(long, default_value = "lz4", value_parser = parse_codec)]
     pub codec: Codec,
-    /// Directory for spills; may be given several times [default: as in `shuffle`].
-    #[arg(long, visible_alias = "dir", value_name = "SPILL")]
-    pub spill_dir: Vec<PathBuf>,
-    /// What becomes of a spill directory that is in memory (tmpfs and the like).
-    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
-    pub spill_memory_backed: SpillMemoryBacked,
-    /// The Parquet file to write: a row for each group, in no order.
+    #[command(flatten)]
+    pub spill: SpillArgs,
+    /// The Parquet file to write: a row for each group, in no order; never over one that is there.
+    ///
+    /// Its columns are those of --by, then sum(COL), min(COL), max(COL), count(COL) and count; a name
+    /// that is taken gets _2, _3 and so on. The row group being written lies beside the budget, within
+    /// the 64 MiB of the program itself.
     #[arg(long, value_name = "OUT.parquet")]
     pub out: PathBuf,
-    /// Explain at the end who held the memory and why it spilled, on standard error, or in the
-    /// JSON report under `explain`.
-    #[arg(long)]
-    pub explain: bool,
-    /// Write metrics of memory and spill directories to FILE at the end, as Prometheus text.
-    #[arg(long, value_name = "FILE")]
-    pub metrics: Option<PathBuf>,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 #[derive(Debug, Args)]
@@ -283,45 +208,6 @@ pub struct VerifyArgs {
     /// The files that were shuffled; job.json is not trusted to name them all.
     #[arg(required = true)]
     pub inputs: Vec<PathBuf>,
-}
-
-/// What `--memory` asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Memory {
-    /// So many bytes.
-    Size(u64),
-    /// What the container and the node leave.
-    Auto,
-}
-
-impl Memory {
-    /// Fails if something is to be left to others out of a budget that was given.
-    pub(crate) fn check_reserve(self, reserve: Option<u64>) -> Result<(), Failure> {
-        match (self, reserve) {
-            (Self::Size(_), Some(_)) => Err(Failure::new(
-                "--reserve goes with --memory auto; a size given as --memory is taken as it is",
-            )),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for Memory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Size(bytes) => bytes.fmt(f),
-            Self::Auto => f.write_str(AUTO),
-        }
-    }
-}
-
-/// Parses a memory budget: a size above zero, or `auto`.
-pub fn parse_memory(text: &str) -> Result<Memory, String> {
-    if text.trim().eq_ignore_ascii_case(AUTO) {
-        return Ok(Memory::Auto);
-    }
-    let size = parse_positive_size(text).map_err(|error| format!("{error}, or {AUTO}"))?;
-    Ok(Memory::Size(size))
 }
 
 /// Parses a codec; the error says which there are.
@@ -352,5 +238,4 @@ pub fn parse_scale_factor(text: &str) -> Result<f64, String> {
     }
 }
 
-const AUTO: &str = "auto";
 const TASKS_MAX: u32 = 1024;

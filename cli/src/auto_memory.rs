@@ -14,8 +14,8 @@ use bywash::node::{
 use bywash::{Clock, ErrorKind, MemoryLedger, SystemClock};
 
 use crate::auto_report::{AutoReport, BudgetReport};
+use crate::budgeted::{OVERHEAD_BYTES, Work};
 use crate::failure::{Failure, Result};
-use crate::shuffle::OVERHEAD_BYTES;
 use crate::sizes::human_size;
 
 /// A budget that was found, and what keeps a ledger true to it.
@@ -50,9 +50,9 @@ struct Seen {
 }
 
 impl AutoMemory {
-    /// Finds the budget of `tasks` tasks that need `needed` bytes together, with `reserve` bytes left
-    /// to others in the container.
-    pub(crate) fn find(reserve: u64, needed: u64, tasks: usize) -> Result<Self> {
+    /// Finds the budget of work that needs `needed` bytes, with `reserve` bytes left to others in the
+    /// container.
+    pub(crate) fn find(reserve: u64, needed: u64, work: &Work<'_>) -> Result<Self> {
         let mut container = Container::find("/")?;
         let margin = margin(&container.observe()?);
         // Whose it will be does not matter: the parts of what is declared are added up.
@@ -60,9 +60,11 @@ impl AutoMemory {
         let too_little = |found: u64, why: &str| {
             let kib = needed.div_ceil(1024);
             Failure::new(format!(
-                "--memory auto finds {} for {tasks} task(s), which need at least {kib}KiB; raise the \
-                 container's limit, lower --reserve or --tasks, or give a size ({why})",
-                human_size(found)
+                "--memory auto finds {} for {work}, which {} at least {kib}KiB; raise the \
+                 container's limit, lower --reserve{}, or give a size ({why})",
+                human_size(found),
+                work.workers.need(),
+                work.workers.or_tasks()
             ))
         };
         let found =

@@ -52,6 +52,7 @@ pub(crate) fn run(args: &CollectArgs) -> Result<()> {
     let watch = Watch::default();
     let started = Instant::now();
     let mut file = ParquetFile::create(&args.out, first.schema())?;
+    file.warn_of_memory()?;
     let rows = watch.run("collecting", rows_total, || {
         let mut rows = 0u64;
         for partition in partitions {

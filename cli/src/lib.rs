@@ -7,6 +7,7 @@ pub mod args;
 mod auto_memory;
 #[doc(hidden)]
 pub mod auto_report;
+mod budgeted;
 mod collect;
 mod demo;
 #[doc(hidden)]
@@ -26,6 +27,8 @@ pub mod process;
 mod reader_share;
 #[doc(hidden)]
 pub mod report;
+#[doc(hidden)]
+pub mod resources;
 mod shuffle;
 #[doc(hidden)]
 pub mod sizes;

@@ -7,11 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use bywash::node::Filesystem;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
 use crate::failure::{At, Failure, Result};
+use crate::spill_dirs;
 
 /// A Parquet file that appears under its name only when it is complete.
 pub(crate) struct ParquetFile<'a> {
@@ -43,6 +45,14 @@ impl<'a> ParquetFile<'a> {
             .build();
         let writer = ArrowWriter::try_new(file, Arc::clone(schema), Some(properties)).at(path)?;
         Ok(Self { writer, path })
+    }
+
+    /// Warns when what is written is memory.
+    pub(crate) fn warn_of_memory(&self) -> Result<()> {
+        let file = self.writer.inner().as_file();
+        let filesystem = Filesystem::of(file, Path::new("/")).at(self.path)?;
+        spill_dirs::warn_of_output(&self.path.display(), &filesystem);
+        Ok(())
     }
 
     /// Writes a batch; closes the row group when the writer holds enough.

@@ -3,12 +3,10 @@
 use std::fmt;
 use std::io::Write;
 
-use bywash::DirReport;
 use serde::{Deserialize, Serialize};
 
-use crate::auto_report::AutoReport;
-use crate::explain::ExplainReport;
 use crate::failure::{Failure, Result};
+use crate::resources::Resources;
 use crate::sizes::human_size;
 
 /// What a shuffle did and what it took.
@@ -26,62 +24,19 @@ pub struct ShuffleReport {
     pub tasks: u32,
     /// Codec.
     pub codec: String,
-    /// The memory budget; with `--memory auto` what was found at the start.
-    pub budget_bytes: u64,
-    /// How `--memory auto` found it and what became of it.
-    pub auto: Option<AutoReport>,
-    /// The most that was granted at once.
-    pub granted_peak_bytes: u64,
-    /// The most that was allocated at once.
-    pub live_peak_bytes: u64,
-    /// Bound of the Parquet readers' memory, which is outside of the budget.
-    pub reader_share_bytes: u64,
-    /// The most anonymous memory of the process at any sample, taken every few milliseconds.
-    pub resident_anonymous_peak_bytes: u64,
-    /// The kernel's high-water mark of the process, file pages of the program included.
-    pub resident_total_peak_bytes: u64,
+    /// What it took; the time is that of the tasks, reading of Parquet included.
+    #[serde(flatten)]
+    pub resources: Resources,
     /// Spills by cause.
     pub spills: Vec<SpillCount>,
     /// Bytes written to spill files.
     pub spilled_bytes: u64,
     /// Merges of spilled runs because there were too many.
     pub run_merges: u64,
-    /// The directories that were spilled to.
-    pub spill_dirs: Vec<SpillDirUse>,
-    /// Wall time of the tasks, reading of Parquet included.
-    pub seconds: f64,
     /// Time per phase of the writers, summed over tasks.
     pub phases: Vec<PhaseTime>,
     /// Sizes of the partitions.
     pub partition_bytes: Histogram,
-    /// Where the memory went, if that was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub explain: Option<ExplainReport>,
-}
-
-/// A spill directory and what went there.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct SpillDirUse {
-    /// Its path.
-    pub path: String,
-    /// What it is on, and where that is mounted.
-    pub filesystem: String,
-    /// Whether its files are memory.
-    pub in_memory: bool,
-    /// Bytes written there.
-    pub written_bytes: u64,
-}
-
-impl SpillDirUse {
-    /// What a directory says of itself.
-    pub fn of(dir: &DirReport) -> Self {
-        Self {
-            path: dir.path.to_string(),
-            filesystem: dir.filesystem.to_string(),
-            in_memory: dir.filesystem.is_memory_backed(),
-            written_bytes: dir.written_bytes_total,
-        }
-    }
 }
 
 /// How often something made the writers spill.
@@ -127,7 +82,7 @@ pub struct HistogramRange {
 impl ShuffleReport {
     /// Input bytes per second, in MB.
     pub fn megabytes_per_second(&self) -> f64 {
-        as_f64(self.input_bytes) / 1e6 / self.seconds.max(1e-9)
+        as_f64(self.input_bytes) / 1e6 / self.resources.seconds.max(1e-9)
     }
 }
 
@@ -167,23 +122,7 @@ impl fmt::Display for ShuffleReport {
             self.partitions,
             self.tasks
         )?;
-        writeln!(f, "budget            {}", size(self.budget_bytes))?;
-        if let Some(auto) = &self.auto {
-            write!(f, "{auto}")?;
-        }
-        writeln!(f, "granted peak      {}", size(self.granted_peak_bytes))?;
-        writeln!(f, "live peak         {}", size(self.live_peak_bytes))?;
-        writeln!(
-            f,
-            "resident peak     {} anonymous (sampled), {} in all (kernel)",
-            size(self.resident_anonymous_peak_bytes),
-            size(self.resident_total_peak_bytes)
-        )?;
-        writeln!(
-            f,
-            "parquet readers   at most {}, outside of the budget",
-            size(self.reader_share_bytes)
-        )?;
+        write!(f, "{}", self.resources)?;
         let spills: u64 = self.spills.iter().map(|spill| spill.count).sum();
         write!(f, "spills            {spills}")?;
         for (index, spill) in self.spills.iter().filter(|spill| spill.count > 0).enumerate() {
@@ -194,19 +133,11 @@ impl fmt::Display for ShuffleReport {
             write!(f, "; {} written, {} early merges", size(self.spilled_bytes), self.run_merges)?;
         }
         writeln!(f)?;
-        for dir in &self.spill_dirs {
-            writeln!(
-                f,
-                "  {:<15} {} to {}",
-                dir.filesystem.split(' ').next().unwrap_or_default(),
-                size(dir.written_bytes),
-                dir.path
-            )?;
-        }
+        self.resources.fmt_spill_dirs(f)?;
         writeln!(
             f,
             "time              {:.2} s, {:.0} MB/s with reading",
-            self.seconds,
+            self.resources.seconds,
             self.megabytes_per_second()
         )?;
         for phase in &self.phases {

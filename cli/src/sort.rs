@@ -3,28 +3,19 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Instant;
 
-use bywash::{
-    ChargeMode, LedgerOptions, MemoryLedger, Metrics, SortColumn, SortProgress, SortSpec, Sorter,
-    SystemClock, minimum_sort_budget,
-};
+use bywash::{ChargeMode, SortColumn, SortProgress, SortSpec, Sorter, minimum_sort_budget};
 use serde::Serialize;
 
 use crate::args::SortArgs;
-use crate::explain::ExplainReport;
+use crate::budgeted::{Budgeted, Work, Workers};
 use crate::failure::{Failure, Result};
 use crate::input::Input;
-use crate::metrics_file::MetricsFile;
 use crate::parquet_file::ParquetFile;
-use crate::process::ResidentPeak;
-use crate::reader_share::reader_share;
-use crate::report::{self, SpillCount, SpillDirUse};
-use crate::shuffle::OVERHEAD_BYTES;
+use crate::report::{self, SpillCount};
+use crate::resources::Resources;
 use crate::sizes::human_size;
-use crate::spill_dirs::SpillPlan;
 use crate::totals;
-use crate::watch::Watch;
 
 /// A column to sort by, as given: `COL[:asc|:desc][:nulls-first|:nulls-last]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,102 +62,76 @@ impl fmt::Display for By {
 
 /// Runs the command.
 pub(crate) fn run(args: &SortArgs) -> Result<()> {
+    args.budget.check()?;
     let input = Input::open(&args.inputs)?;
-    let names: Vec<String> = args.by.iter().map(|by| by.name.clone()).collect();
-    let columns: Vec<SortColumn> = input
-        .columns(&names)?
-        .into_iter()
-        .zip(&args.by)
-        .map(|(column, by)| SortColumn {
-            column,
-            descending: by.descending,
-            nulls_last: by.nulls_last,
-        })
-        .collect();
+    let columns = columns(args, &input)?;
     let spec = SortSpec::new(Arc::clone(input.schema()), &columns)?.with_codec(args.codec);
-    let spill = SpillPlan::new(&args.spill_dir, args.spill_memory_backed)?;
-    let needed = minimum_sort_budget(&spec, 1 + usize::from(spill.is_charged))?;
-    if args.memory < needed {
-        return Err(Failure::new(format!(
-            "--memory {} is too little to sort these rows; give at least {}KiB",
-            human_size(args.memory),
-            needed.div_ceil(1024)
-        )));
-    }
-    let batch_rows = input.batch_rows();
-    let share = reader_share(&input, 1, batch_rows);
-    if share > OVERHEAD_BYTES {
-        report::warn(&format!(
-            "warning: the Parquet reader may take up to {} beside the budget of {} (bounded by the \
-             largest row group in the footers); smaller row groups make it less",
-            human_size(share),
-            human_size(args.memory)
-        ));
-    }
     // Refused now, not after all rows were sorted.
-    let mut file = ParquetFile::create(&args.out, input.schema())?;
-    let metrics_file = args.metrics.as_deref().map(MetricsFile::new).transpose()?;
-    let ledger = MemoryLedger::with_options(LedgerOptions {
-        clock: Some(Arc::new(SystemClock::start())),
-        ..LedgerOptions::new(args.memory)
-    });
-    let task = ledger.admit(1, minimum_sort_budget(&spec, 1)?)?.pop();
-    let task = task.ok_or_else(|| Failure::new("the ledger admitted no task"))?;
-    let spill = spill.open(&ledger, 1)?;
-    let metrics = Metrics::new(&ledger);
-    metrics.watch_spill_dirs(&spill);
-
-    let watch = Watch::default();
-    let started = Instant::now();
-    let sort = || {
-        let mut sorter = Sorter::new(&spec, &task, &spill)?;
-        for batch in input.read(input.deal(1).concat(), batch_rows) {
-            let batch = batch?;
-            sorter.write(&batch)?;
-            watch.advance(batch.num_rows());
-        }
-        let mut sorted = sorter.finish(ChargeMode::Ledger)?;
-        let mut rows = 0;
-        for batch in sorted.by_ref() {
-            let batch = batch?;
-            file.write(&batch)?;
-            rows += batch.num_rows() as u64;
-        }
-        Ok::<(u64, SortProgress), Failure>((rows, sorted.progress()))
+    let file = ParquetFile::create(&args.out, input.schema())?;
+    let work = Work {
+        verb: "sorting",
+        workers: Workers::One,
+        input: &input,
+        budget: &args.budget,
+        spill: &args.spill,
+        report: &args.report,
     };
-    let done = watch.run("sorting", input.rows(), sort);
-    // Also, and above all, when the sort failed.
-    let explain = args.explain.then(|| ExplainReport::of(&ledger.explain()));
-    if let Some(explain) = explain.as_ref().filter(|_| !args.json || done.is_err()) {
-        explain.print();
-    }
-    let written = metrics_file.map_or(Ok(()), |file| file.write(&metrics));
-    let (rows, progress) = done?;
-    written?;
-    if rows != progress.write.rows {
-        return Err(Failure::new(format!("{} rows went in, {rows} came out", progress.write.rows)));
-    }
+    let budgeted = Budgeted::open(work, |tasks| minimum_sort_budget(&spec, tasks))?;
+    file.warn_of_memory()?;
+    let (done, resources) = budgeted.run(|| sort(&budgeted, &spec, file))?;
+    let progress = done.progress;
     let report = SortReport {
-        rows,
+        rows: progress.write.rows,
         by: args.by.iter().map(By::to_string).collect(),
         input_bytes: progress.write.bytes,
-        file_bytes: file.publish()?,
-        budget_bytes: args.memory,
-        granted_peak_bytes: ledger.peak_granted(),
-        live_peak_bytes: ledger.peak_live(),
-        reader_share_bytes: share,
-        resident_anonymous_peak_bytes: watch.peak().anonymous(),
-        resident_total_peak_bytes: ResidentPeak::total(),
+        file_bytes: done.file_bytes,
         spills: totals::spill_counts(&progress.write),
         spilled_bytes: progress.write.spilled_bytes,
         runs: progress.runs,
         run_merges: progress.write.run_merges,
         passes: progress.passes,
-        spill_dirs: spill.dirs().iter().map(SpillDirUse::of).collect(),
-        seconds: started.elapsed().as_secs_f64(),
-        explain,
+        resources,
     };
-    report::print(&report, args.json)
+    report::print(&report, args.report.json)
+}
+
+fn columns(args: &SortArgs, input: &Input) -> Result<Vec<SortColumn>> {
+    let names: Vec<String> = args.by.iter().map(|by| by.name.clone()).collect();
+    let columns = input.columns(&names)?.into_iter().zip(&args.by).map(|(column, by)| SortColumn {
+        column,
+        descending: by.descending,
+        nulls_last: by.nulls_last,
+    });
+    Ok(columns.collect())
+}
+
+/// What the work leaves for the report.
+struct SortDone {
+    progress: SortProgress,
+    file_bytes: u64,
+}
+
+/// All rows through the sorter into the file, which gets its name only with all of them in it.
+fn sort(budgeted: &Budgeted<'_>, spec: &SortSpec, mut file: ParquetFile<'_>) -> Result<SortDone> {
+    let mut sorter = Sorter::new(spec, budgeted.task()?, budgeted.spill_dirs())?;
+    for batch in budgeted.read() {
+        let batch = batch?;
+        sorter.write(&batch)?;
+        budgeted.advance(batch.num_rows());
+    }
+    let mut sorted = sorter.finish(ChargeMode::Ledger)?;
+    let mut rows = 0;
+    for batch in sorted.by_ref() {
+        let batch = batch?;
+        file.write(&batch)?;
+        rows += batch.num_rows() as u64;
+        budgeted.poll();
+    }
+    let progress = sorted.progress();
+    if rows != progress.write.rows {
+        return Err(Failure::new(format!("{} rows went in, {rows} came out", progress.write.rows)));
+    }
+    Ok(SortDone { progress, file_bytes: file.publish()? })
 }
 
 /// What a sort did and what it took.
@@ -176,12 +141,6 @@ struct SortReport {
     by: Vec<String>,
     input_bytes: u64,
     file_bytes: u64,
-    budget_bytes: u64,
-    granted_peak_bytes: u64,
-    live_peak_bytes: u64,
-    reader_share_bytes: u64,
-    resident_anonymous_peak_bytes: u64,
-    resident_total_peak_bytes: u64,
     spills: Vec<SpillCount>,
     spilled_bytes: u64,
     /// Runs written by spills.
@@ -190,10 +149,8 @@ struct SortReport {
     run_merges: u64,
     /// How often a row was merged from disk, at most.
     passes: u64,
-    spill_dirs: Vec<SpillDirUse>,
-    seconds: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    explain: Option<ExplainReport>,
+    #[serde(flatten)]
+    resources: Resources,
 }
 
 impl fmt::Display for SortReport {
@@ -201,15 +158,7 @@ impl fmt::Display for SortReport {
         writeln!(f, "rows              {}, {}", self.rows, human_size(self.input_bytes))?;
         writeln!(f, "by                {}", self.by.join(", "))?;
         writeln!(f, "file              {}", human_size(self.file_bytes))?;
-        writeln!(f, "budget            {}", human_size(self.budget_bytes))?;
-        writeln!(f, "granted peak      {}", human_size(self.granted_peak_bytes))?;
-        writeln!(f, "live peak         {}", human_size(self.live_peak_bytes))?;
-        writeln!(
-            f,
-            "resident peak     {} anonymous (sampled), {} in all (kernel)",
-            human_size(self.resident_anonymous_peak_bytes),
-            human_size(self.resident_total_peak_bytes)
-        )?;
+        write!(f, "{}", self.resources)?;
         writeln!(
             f,
             "spilled           {} in {} runs, {} merges before the last, {} passes",
@@ -218,7 +167,8 @@ impl fmt::Display for SortReport {
             self.run_merges,
             self.passes
         )?;
-        writeln!(f, "time              {:.2} s", self.seconds)
+        self.resources.fmt_spill_dirs(f)?;
+        writeln!(f, "time              {:.2} s", self.resources.seconds)
     }
 }
 

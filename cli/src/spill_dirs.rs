@@ -1,11 +1,12 @@
 //! Where the program spills, and what it says of directories in memory.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bywash::node::Filesystem;
 use bywash::{
-    FsStore, MemoryBacked, MemoryLedger, OutputDir, SpillDirs, SpillOptions, Store, UnusedDir,
+    FsStore, MemoryBacked, MemoryLedger, SpillDirs, SpillOptions, Store, UnusedDir,
     default_spill_dirs,
 };
 
@@ -68,17 +69,14 @@ pub(crate) fn defaults(store: &Arc<dyn Store>) -> Result<Vec<PathBuf>> {
     Ok(found.dirs)
 }
 
-/// Warns when map outputs are written to memory.
-pub(crate) fn warn_of_output(out: &OutputDir) -> Result<()> {
-    let filesystem = out.filesystem()?;
+/// Warns when what `--out` names is memory.
+pub(crate) fn warn_of_output(out: &dyn fmt::Display, filesystem: &Filesystem) {
     if filesystem.is_memory_backed() {
         report::warn(&format!(
-            "warning: --out {} is in memory ({filesystem}): what is written there takes memory \
-             beside the budget until it is removed",
-            out.path()
+            "warning: --out {out} is in memory ({filesystem}): what is written there takes memory \
+             beside the budget until it is removed"
         ));
     }
-    Ok(())
 }
 
 fn warn_unused(unused: &UnusedDir) {

@@ -64,10 +64,10 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     shuffle.option("--spill-memory-backed", args.spill_memory_backed.name());
     shuffle.option("--out", &shuffled);
     shuffle.argument("--json");
-    if args.explain {
+    if args.report.explain {
         shuffle.argument("--explain");
     }
-    if let Some(file) = &args.metrics {
+    if let Some(file) = &args.report.metrics {
         shuffle.option("--metrics", file);
     }
     for input in &inputs {
@@ -89,10 +89,10 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
         shuffle,
         verify,
     };
-    if let Some(explain) = report.shuffle.explain.as_ref().filter(|_| !args.json) {
+    if let Some(explain) = report.shuffle.resources.explain.as_ref().filter(|_| !args.report.json) {
         explain.print();
     }
-    report::print(&report, args.json)?;
+    report::print(&report, args.report.json)?;
     match report.verify.first_difference {
         None => Ok(()),
         Some(difference) => Err(Failure::new(format!("not verified: {difference}"))),

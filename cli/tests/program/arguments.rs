@@ -24,8 +24,20 @@ fn sizes_counts_and_codecs() {
 #[test]
 fn help_names_the_commands_and_hides_the_demos_children() {
     let help = succeed(&["--help"]);
-    for command in ["demo", "shuffle", "collect"] {
+    for command in ["demo", "shuffle", "collect", "sort", "group"] {
         assert!(help.contains(command), "{help}");
     }
     assert!(!help.contains("demo-generate"), "{help}");
+}
+
+#[test]
+fn what_commands_share_they_take_and_explain_alike() {
+    for command in ["shuffle", "sort", "group"] {
+        let help = succeed(&[command, "--help"]);
+        for part in ["--memory <SIZE|auto>", "--reserve <SIZE>", "--explain", "--metrics <FILE>"] {
+            assert!(help.contains(part), "{command}: {part}: {help}");
+        }
+        let is_file = command != "shuffle";
+        assert_eq!(help.contains("The row group being written lies beside the budget"), is_file);
+    }
 }

@@ -1,9 +1,12 @@
 //! `bywash group` against a map.
 
 use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::{Float64Array, Int64Array, StringArray};
+use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray};
+use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use crate::kit::{fail, on_disk, report, rows, sorted, succeed, text, write_parquet};
 
@@ -96,5 +99,75 @@ fn what_is_wrong_is_said_before_anything_is_read() {
     assert!(run(&["--memory", "64KiB"]).contains("give at least "));
     assert!(run(&["--memory", "8MiB", "--sum", "name"]).contains("cannot be summed"));
     assert!(run(&["--memory", "8MiB", "--min", "other"]).contains("there is no column `other`"));
+    assert!(run(&["--memory", "8MiB", "--reserve", "1m"]).contains("goes with --memory auto"));
     assert!(!out.exists());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nor is a part of it left");
+
+    // With an input that cannot be read, what is there already is what is said.
+    fs::write(&out, "precious").unwrap();
+    damage(&path);
+    assert!(run(&["--memory", "8MiB"]).contains("is there already"));
+    assert_eq!(fs::read_to_string(&out).unwrap(), "precious");
+    assert!(succeed(&["group", "--help"]).contains("never over one that is there"));
+}
+
+/// Overwrites the pages of a Parquet file and leaves the footer.
+fn damage(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let length = bytes.len();
+    let footer = u32::from_le_bytes(bytes[length - 8..length - 4].try_into().unwrap());
+    let pages = length - 8 - usize::try_from(footer).unwrap();
+    bytes[4..pages].fill(0xff);
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn columns_that_come_out_have_names_of_their_own() {
+    let dir = on_disk();
+    let path = dir.path().join("in.parquet");
+    let numbers = || -> ArrayRef { Arc::new(Int64Array::from(vec![7, 7])) };
+    write_parquet(&path, vec![("count", numbers()), ("sum(n)", numbers()), ("n", numbers())], 10);
+    let out = dir.path().join("out.parquet");
+    succeed(&[
+        "group",
+        text(&path),
+        "--by",
+        "count,sum(n)",
+        "--sum",
+        "n,n",
+        "--count-rows",
+        "--memory",
+        "8MiB",
+        "--out",
+        text(&out),
+    ]);
+    let file = SerializedFileReader::new(File::open(&out).unwrap()).unwrap();
+    let columns = file.metadata().file_metadata().schema_descr().columns().to_vec();
+    let names: Vec<&str> = columns.iter().map(|column| column.name()).collect();
+    assert_eq!(names, ["count", "sum(n)", "sum(n)_2", "sum(n)_3", "count_2"]);
+    assert_eq!(rows(&out), ["7|7|14|14|2"]);
+}
+
+#[test]
+fn finds_a_budget_and_follows_it() {
+    let dir = on_disk();
+    let path = dir.path().join("in.parquet");
+    let keys = Int64Array::from_iter_values(0..50_000);
+    write_parquet(&path, vec![("key", Arc::new(keys))], 5000);
+    let out = dir.path().join("out.parquet");
+    let found = report(&[
+        "group",
+        text(&path),
+        "--by",
+        "key",
+        "--memory",
+        "auto",
+        "--reserve",
+        "1m",
+        "--out",
+        text(&out),
+    ]);
+    assert_eq!(found["groups"], 50_000, "{found}");
+    assert_eq!(found["auto"]["found"]["bytes"], found["budget_bytes"], "{found}");
+    assert!(found["auto"]["polls"].as_u64().unwrap() > 0, "{found}");
 }

@@ -89,6 +89,27 @@ fn sorts_files_within_a_budget() {
 }
 
 #[test]
+fn finds_a_budget_and_follows_it() {
+    let dir = on_disk();
+    let inputs = inputs(dir.path(), 2000);
+    let (one, out) = (text(&inputs[0]), dir.path().join("out.parquet"));
+    let fixed = ["sort", one, "--by", "key", "--reserve", "1m", "--out", text(&out), "--memory"];
+    let error = fail(&[&fixed[..], &["64MiB"]].concat());
+    assert!(error.contains("--reserve goes with --memory auto"), "{error}");
+    let found = report(&[&fixed[..], &["auto"]].concat());
+    let auto = &found["auto"];
+    assert_eq!(auto["reserve_bytes"], 1 << 20, "{auto}");
+    assert_eq!(auto["found"]["bytes"], found["budget_bytes"], "{auto}");
+    assert!(auto["polls"].as_u64().unwrap() > 0, "{auto}");
+    assert_eq!(found["rows"], 2000);
+    fs::remove_file(&out).unwrap();
+    let said = succeed(&[&fixed[..], &["auto"]].concat());
+    for line in ["  found  ", "  followed  ", "parquet readers   at most "] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+}
+
+#[test]
 fn says_what_is_wrong_before_it_reads() {
     let dir = on_disk();
     let inputs = inputs(dir.path(), 10);

@@ -37,8 +37,19 @@ fn a_directory_in_memory_is_refused_charged_or_used_as_it_is() {
     let demo = fail(&["demo", "--scale-factor", "0.01", "--dir", text(memory.path())]);
     assert!(demo.contains("give one on a disk"), "{demo}");
 
-    let warned = said(&[&fixed[..], &["--out", text(&memory.path().join("out"))]].concat(), "");
+    let shuffled = memory.path().join("out");
+    let warned = said(&[&fixed[..], &["--out", text(&shuffled)]].concat(), "");
     assert!(warned.contains("warning: --out /dev/shm"), "{warned}");
+    let file = memory.path().join("one.parquet");
+    for command in [
+        &["sort", text(&input), "--by", "key", "--memory", "64MiB"][..],
+        &["group", text(&input), "--by", "key", "--memory", "64MiB"],
+        &["collect", text(&shuffled)],
+    ] {
+        let warned = said(&[command, &["--out", text(&file)]].concat(), "");
+        assert!(warned.contains("warning: --out /dev/shm"), "{command:?}: {warned}");
+        std::fs::remove_file(&file).unwrap();
+    }
 }
 
 #[test]

@@ -29,6 +29,7 @@ pub struct GroupSpec {
     layout: Arc<Layout>,
     keys: GroupKeys,
     aggregates: Aggregates,
+    output: SchemaRef,
     combine: CombineSpec,
 }
 
@@ -36,6 +37,40 @@ pub struct GroupSpec {
 ///
 /// Rows are equal as SQL groups them: nulls are equal, all NaN are equal, -0.0 equals 0.0. As
 /// [`Combiner`] in everything else.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow_array::{Decimal128Array, Int64Array, RecordBatch, StringArray};
+/// use bywash_core::combine::columns::Aggregate;
+/// use bywash_core::memory::{ChargeMode, MemoryLedger};
+/// use bywash_spill::{ColumnCombiner, FsStore, GroupSpec, SpillDirs, SpillOptions};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let batch = RecordBatch::try_from_iter([
+///     ("city", Arc::new(StringArray::from(vec!["Ulm", "Ulm", "Ulm"])) as _),
+///     ("price", Arc::new(Int64Array::from(vec![5, 7, 9])) as _),
+/// ])?;
+/// let spec = GroupSpec::new(batch.schema(), &[0], &[Aggregate::Sum(1), Aggregate::CountRows])?;
+/// assert_eq!(spec.output_schema().field(1).name(), "sum(price)");
+///
+/// let ledger = MemoryLedger::new(spec.minimum_budget()?);
+/// let task = ledger.admit(1, spec.minimum_budget()?)?.remove(0);
+/// let spills = [std::env::current_dir()?.join("groups-of-an-example")];
+/// let spill_dirs = SpillDirs::open(Arc::new(FsStore::new()), &spills, SpillOptions::default())?;
+///
+/// let mut combiner = ColumnCombiner::new(&spec, &task, &spill_dirs)?;
+/// combiner.write(&batch)?;
+/// let groups = combiner.finish(ChargeMode::Ledger)?.collect::<Result<Vec<_>, _>>()?;
+/// // Sums of integers are decimals of 38 digits.
+/// let sum = Decimal128Array::from(vec![21]).with_precision_and_scale(38, 0)?;
+/// assert_eq!(groups[0].column(1).as_ref(), &sum);
+/// assert_eq!(groups[0].column(2).as_ref(), &Int64Array::from(vec![3]));
+/// # drop(spill_dirs);
+/// # std::fs::remove_dir_all(&spills[0])?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct ColumnCombiner {
     spec: GroupSpec,
@@ -87,8 +122,9 @@ impl GroupSpec {
         let keys = GroupKeys::try_new(&layout, by)?;
         let aggregates = Aggregates::try_new(&layout, aggregates)?;
         // Whether the batches that come out can be made is known now, not at the end.
-        GroupRows::try_new(layout.schema(), keys.clone(), aggregates.clone())?;
-        Ok(Self { layout, keys, aggregates, combine: CombineSpec::new() })
+        let rows = GroupRows::try_new(layout.schema(), keys.clone(), aggregates.clone())?;
+        let output = Arc::clone(rows.schema());
+        Ok(Self { layout, keys, aggregates, output, combine: CombineSpec::new() })
     }
 
     /// The same, spilled another way.
@@ -96,6 +132,16 @@ impl GroupSpec {
     pub const fn with_combine(mut self, combine: CombineSpec) -> Self {
         self.combine = combine;
         self
+    }
+
+    /// The columns that come out: the group columns as they are in the input, then an aggregate each,
+    /// named `sum(column)`, `min(column)`, `max(column)`, `count(column)`, and `count` for rows. A name
+    /// that an earlier column has gets `_2`, `_3` and so on.
+    ///
+    /// The metadata of group columns stays; the input schema's own does not, for it may speak of columns
+    /// that are gone, and aggregates have none.
+    pub const fn output_schema(&self) -> &SchemaRef {
+        &self.output
     }
 
     /// The least capacity of a ledger with one task in which a combiner can be made and its groups
@@ -200,7 +246,7 @@ impl ColumnCombiner {
 }
 
 impl GroupBatches {
-    /// The columns of the batches.
+    /// The columns of the batches, as [`GroupSpec::output_schema`] says.
     pub const fn schema(&self) -> &SchemaRef {
         self.rows.schema()
     }

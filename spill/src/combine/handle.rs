@@ -21,6 +21,41 @@ use crate::spill_dirs::SpillDirs;
 /// spilling and finishing is reserved when the combiner is made. Calls block on the disk when they
 /// spill. An error, or a panic of the merge function, ends it: what was combined is given up and
 /// every later call says so. Dropping one leaves nothing behind.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use bywash_core::combine::Count;
+/// use bywash_core::memory::MemoryLedger;
+/// use bywash_spill::{
+///     CombineSpec, Combiner, FsStore, KeyValues, Slices, SpillDirs, SpillOptions,
+/// };
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let spec = CombineSpec::new();
+/// let ledger = MemoryLedger::new(spec.minimum_budget(&Count)?);
+/// let task = ledger.admit(1, spec.minimum_budget(&Count)?)?.remove(0);
+/// let spills = [std::env::current_dir()?.join("combine-of-an-example")];
+/// let spill_dirs = SpillDirs::open(Arc::new(FsStore::new()), &spills, SpillOptions::default())?;
+///
+/// let mut combiner = Combiner::new(&spec, Count, &task, &spill_dirs)?;
+/// let words: [&[u8]; 3] = [b"a", b"b", b"a"];
+/// let nothing = Slices::Fixed { bytes: &[], width: 0 };
+/// combiner.write(&KeyValues::try_new(Slices::Each(&words), nothing)?)?;
+///
+/// let mut counts = Vec::new();
+/// combiner.finish()?.drain_into(|groups| {
+///     counts.extend(groups.iter().map(|(key, count)| (key.to_vec(), count.to_vec())));
+///     Ok(())
+/// })?;
+/// counts.sort();
+/// let count = |of: u64| of.to_le_bytes().to_vec();
+/// assert_eq!(counts, [(b"a".to_vec(), count(2)), (b"b".to_vec(), count(1))]);
+/// # drop(spill_dirs);
+/// # std::fs::remove_dir_all(&spills[0])?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Combiner<M: Merge + Send + 'static> {
     shared: Arc<Shared<M>>,
     batch: BatchBuffer,

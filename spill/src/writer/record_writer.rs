@@ -25,6 +25,41 @@ use crate::spill_dirs::SpillDirs;
 /// were written in, whatever the budget. All memory for spilling and finishing is reserved when the
 /// writer is made. Calls block on the disk when they spill. Dropping an unfinished writer leaves nothing
 /// behind.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use bywash_core::memory::{ChargeMode, MemoryLedger};
+/// use bywash_core::{AttemptId, MapId};
+/// use bywash_spill::{
+///     FsStore, OutputDir, OutputOptions, RecordSpec, RecordWriter, SpillDirs, SpillOptions, Store,
+/// };
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let spec = RecordSpec::new(4)?;
+/// let ledger = MemoryLedger::new(spec.minimum_budget(1)?);
+/// let task = ledger.admit(1, spec.minimum_budget(1)?)?.remove(0);
+/// let work = std::env::current_dir()?.join("records-of-an-example");
+/// let store: Arc<dyn Store> = Arc::new(FsStore::new());
+/// let spills = [work.join("spills")];
+/// let spill_dirs = SpillDirs::open(store.clone(), &spills, SpillOptions::default())?;
+/// let out = OutputDir::open(store, &work.join("out"), OutputOptions::default())?;
+///
+/// let mut writer = RecordWriter::new(&spec, &task, &spill_dirs, &out, MapId(0), AttemptId(0))?;
+/// // Three records of one buffer: where each begins, how long it is, and where it goes.
+/// writer.write(b"onetwothree", &[0, 3, 6], &[3, 3, 5], &[2, 0, 2])?;
+/// let output = writer.finish()?;
+///
+/// let mut found = Vec::new();
+/// for records in output.read(2, &task, ChargeMode::Ledger)? {
+///     found.extend(records?.iter().map(<[u8]>::to_vec));
+/// }
+/// assert_eq!(found, [b"one".to_vec(), b"three".to_vec()]);
+/// # drop((out, spill_dirs));
+/// # std::fs::remove_dir_all(&work)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct RecordWriter {
     handle: Handle<RecordRows>,

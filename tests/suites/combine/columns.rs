@@ -144,6 +144,25 @@ fn several_columns_with_strings_and_nulls_are_one_key() {
     assert_eq!(found, expected);
 }
 
+#[test]
+fn what_comes_out_is_known_before_and_no_name_stands_twice() {
+    let metadata = |of: &str| [(of.to_owned(), "x".to_owned())].into();
+    let keys = Field::new("count", DataType::Int64, false).with_metadata(metadata("field"));
+    let fields = vec![keys, Field::new("sum(count)", DataType::Int64, false)];
+    let schema = Arc::new(Schema::new(fields).with_metadata(metadata("schema")));
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(Int64Array::from(vec![1, 1])), Arc::new(Int64Array::from(vec![2, 2]))];
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
+    let aggregates = [Aggregate::Sum(0), Aggregate::Sum(0), Aggregate::CountRows];
+    let spec = GroupSpec::new(Arc::clone(&schema), &[0, 1], &aggregates).unwrap();
+    let names: Vec<_> = spec.output_schema().fields().iter().map(|field| field.name()).collect();
+    assert_eq!(names, ["count", "sum(count)", "sum(count)_2", "sum(count)_3", "count_2"]);
+    assert_eq!(spec.output_schema().field(0).metadata(), schema.field(0).metadata());
+    assert!(spec.output_schema().metadata().is_empty());
+    let found = group(&spec, &[batch], 0).unwrap();
+    assert_eq!(&found[0].schema(), spec.output_schema());
+}
+
 fn numbers(rows: usize, distinct: u64) -> (SchemaRef, RecordBatch) {
     let schema = Arc::new(Schema::new(vec![
         Field::new("k", DataType::Int64, false),

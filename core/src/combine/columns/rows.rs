@@ -1,11 +1,12 @@
 //! Groups back into batches, in memory that is charged.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, make_array};
 use arrow_data::ArrayData;
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{Field, Schema, SchemaRef};
 
 use super::DAMAGED;
 use super::aggregate::Aggregates;
@@ -35,13 +36,13 @@ struct Part {
 }
 
 impl GroupRows {
-    /// For groups of rows of `input`.
+    /// For groups of rows of `input`. No two columns that come out have one name.
     ///
     /// # Errors
     /// As [`Layout::try_new`], for the columns that come out.
     pub fn try_new(input: &Schema, keys: GroupKeys, aggregates: Aggregates) -> Result<Self> {
         let groups = keys.columns.iter().map(|column| input.field(column.index).clone());
-        let fields: Vec<_> = groups.chain(aggregates.fields().cloned()).collect();
+        let fields = with_names_of_their_own(groups.chain(aggregates.fields().cloned()));
         let layout = Layout::try_new(Arc::new(Schema::new(fields)))?;
         let plan = vec![Part::default(); layout.nodes().len()];
         Ok(Self { keys, aggregates, layout, plan })
@@ -232,6 +233,23 @@ impl Part {
             *byte |= 1 << (row % 8);
         }
     }
+}
+
+/// The fields, where a name that an earlier one has gets `_2`, `_3` and so on: whoever looks a column
+/// up by its name finds that one and no other.
+fn with_names_of_their_own(fields: impl Iterator<Item = Field>) -> Vec<Field> {
+    let mut taken = BTreeSet::new();
+    let with_own = |field: Field| {
+        if taken.insert(field.name().clone()) {
+            return field;
+        }
+        let mut numbered = (2u64..).map(|number| format!("{}_{number}", field.name()));
+        match numbered.find(|name| taken.insert(name.clone())) {
+            Some(name) => field.with_name(name),
+            None => field,
+        }
+    };
+    fields.map(with_own).collect()
 }
 
 fn buffer(owner: &Arc<BlockOwner>, range: &Range<usize>) -> Result<arrow_buffer::Buffer> {
