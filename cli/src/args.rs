@@ -204,7 +204,7 @@ pub struct SortArgs {
     /// JSON report under `explain`.
     #[arg(long)]
     pub explain: bool,
-    /// Write metrics of the ledger and the spill directories to FILE at the end, as Prometheus text.
+    /// Write metrics of memory, spill directories and the sort to FILE at the end, as Prometheus text.
     #[arg(long, value_name = "FILE")]
     pub metrics: Option<PathBuf>,
     /// Print the report as JSON.
@@ -257,7 +257,7 @@ pub struct GroupArgs {
     /// JSON report under `explain`.
     #[arg(long)]
     pub explain: bool,
-    /// Write metrics of memory and spill directories to FILE at the end, as Prometheus text.
+    /// Write metrics of memory, spill directories and the combiner to FILE at the end, as Prometheus text.
     #[arg(long, value_name = "FILE")]
     pub metrics: Option<PathBuf>,
     /// Print the report as JSON.

@@ -77,6 +77,7 @@ pub(crate) fn run(args: &GroupArgs) -> Result<()> {
     let started = Instant::now();
     let done = watch.run("grouping", input.rows(), || {
         let mut combiner = ColumnCombiner::new(&spec, &memory, &spill_dirs)?;
+        metrics.watch_column_combiner(&combiner);
         for batch in input.read(input.deal(1).into_iter().flatten().collect(), batch_rows) {
             let batch = batch?;
             combiner.write(&batch)?;

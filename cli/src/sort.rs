@@ -120,6 +120,7 @@ pub(crate) fn run(args: &SortArgs) -> Result<()> {
     let started = Instant::now();
     let sort = || {
         let mut sorter = Sorter::new(&spec, &task, &spill)?;
+        metrics.watch_sorter(&sorter);
         for batch in input.read(input.deal(1).concat(), batch_rows) {
             let batch = batch?;
             sorter.write(&batch)?;

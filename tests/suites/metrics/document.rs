@@ -69,8 +69,8 @@ fn document() -> String {
         "# Metrics\n\n\
          <!-- Made from the table in src/metrics/families by `{COMMAND}`. Do not edit. -->\n\n\
          `Metrics::snapshot` gives these figures as plain data, `MetricsSnapshot::prometheus` as \
-         Prometheus text (format 0.0.4), `bywash shuffle --metrics FILE` writes that at the end of a \
-         shuffle. Nothing is collected in the background: a figure costs what reading it costs.\n\n\
+         Prometheus text (format 0.0.4), `bywash shuffle`, `sort` and `group` with `--metrics FILE` \
+         write that at their end. Nothing is collected in the background: a figure costs what reading it costs.\n\n\
          Counters end in `_total` and only rise while the process lives; sizes are bytes, times \
          seconds. No label has more than a few values.\n\n## Questions\n\n\
          | question | query |\n|---|---|\n"
