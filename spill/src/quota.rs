@@ -13,11 +13,13 @@ pub(crate) struct Quota {
     /// `u64::MAX` for none.
     limit: AtomicU64,
     used: AtomicU64,
+    peak: AtomicU64,
 }
 
 impl Quota {
     pub(crate) fn new(limit: Option<u64>) -> Self {
-        Self { limit: AtomicU64::new(limit.unwrap_or(u64::MAX)), used: AtomicU64::new(0) }
+        let limit = AtomicU64::new(limit.unwrap_or(u64::MAX));
+        Self { limit, used: AtomicU64::new(0), peak: AtomicU64::new(0) }
     }
 
     /// Moves the limit. A reservation that is being made beside this is under the old or the new one.
@@ -31,7 +33,13 @@ impl Quota {
         let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
             used.checked_add(bytes).filter(|used| *used <= limit)
         });
-        taken.map(drop).map_err(|used| refused(bytes, used, limit, message))
+        match taken {
+            Ok(used) => {
+                self.peak.fetch_max(used + bytes, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(used) => Err(refused(bytes, used, limit, message)),
+        }
     }
 
     /// Gives back what was reserved.
@@ -42,6 +50,11 @@ impl Quota {
 
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// The most that was used at once.
+    pub(crate) fn peak(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed)
     }
 
     pub(crate) fn limit(&self) -> Option<u64> {
@@ -78,7 +91,7 @@ mod tests {
         quota.reserve(3, "full").unwrap();
         assert!(quota.check_room("full").is_err());
         quota.release(10);
-        assert_eq!(quota.used(), 0);
+        assert_eq!((quota.used(), quota.peak()), (0, 10));
         Quota::new(None).reserve(u64::MAX, "full").unwrap();
     }
 

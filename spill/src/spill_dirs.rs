@@ -160,6 +160,11 @@ impl SpillDirs {
         self.total.used()
     }
 
+    /// The most bytes that open files had reserved at one moment since the directories were opened.
+    pub fn peak_used_bytes(&self) -> u64 {
+        self.total.peak()
+    }
+
     /// The quota of all directories together.
     pub fn quota_total(&self) -> Option<u64> {
         self.total.limit()

@@ -166,13 +166,14 @@ fn ours(keys: &Keys, rows: i64, above: u64) -> Result<String, String> {
     let progress = canceller.progress();
     println!(
         "{}: minimum + {} MiB: {took:.1} s, resident {:.1} of {:.1} MiB, {} spills, {} MiB written, \
-         depth {}, {} parts sorted",
+         {} on disk at most, depth {}, {} parts sorted",
         keys.name,
         above >> 20,
         mebibytes(peak),
         mebibytes(allowed),
         progress.spills(),
         progress.spilled_bytes >> 20,
+        dirs.spill.peak_used_bytes() >> 20,
         progress.depth,
         progress.sorted_parts
     );

@@ -3,6 +3,7 @@
 
 mod cgroup_v2;
 mod combine;
+mod scale;
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
             eprintln!(
                 "        interleavings (100 times the schedules of ci/interleavings), cgroup-v2,"
             );
-            eprintln!("        c-lender (600 seconds)");
+            eprintln!("        c-lender (600 seconds), scale (rows: 300000000, 30 GB)");
             ExitCode::FAILURE
         }
     }
@@ -82,6 +83,11 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
             let right = combine::run(rows)?;
             println!("combine: {}", if right { "passed" } else { "FAILED" });
             Ok(right)
+        }
+        Some("scale") => {
+            scale::run(cases.unwrap_or(SCALE_ROWS), chosen)?;
+            println!("scale: passed");
+            Ok(true)
         }
         Some("store-faults") => {
             let again = |argument: &str| {
@@ -143,6 +149,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
 
 const CASES: u64 = 20_000;
 const COMBINE_ROWS: u64 = 100_000_000;
+const SCALE_ROWS: u64 = 300_000_000;
 const MODEL_CASES: u64 = 200_000;
 const INTERLEAVINGS: u64 = 100;
 const SECONDS: u64 = 600;

@@ -1,8 +1,8 @@
 //! The kit of the cross-crate suites: generators, a naive oracle, a counting and refusing
 //! allocator, kernel memory limits, child processes and the one seed.
 //!
-//! Only [`blocks`], [`case`], [`combine`], [`dirs`], [`faults`], [`hoard`], [`lender`], [`map_files`],
-//! [`mounts`], [`records`], [`storage`], [`stress`] and [`writers`] use the code under test: they drive it.
+//! Only [`block_stream`], [`blocks`], [`case`], [`combine`], [`dirs`], [`faults`], [`hoard`], [`lender`],
+//! [`map_files`], [`mounts`], [`reclaiming`], [`records`], [`sort`], [`storage`], [`stress`] and [`writers`] use the code under test: they drive it.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -13,6 +13,7 @@
 )]
 
 pub mod alloc;
+pub mod block_stream;
 pub mod blocks;
 pub mod case;
 pub mod cgroup;
@@ -29,7 +30,9 @@ pub mod map_files;
 pub mod mounts;
 pub mod oracle;
 pub mod program;
+pub mod reclaiming;
 pub mod records;
+pub mod resident;
 pub mod search;
 pub mod seed;
 pub mod sort;

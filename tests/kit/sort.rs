@@ -11,10 +11,11 @@ use arrow_schema::{DataType, Field, IntervalUnit, Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use arrow_select::take::take_record_batch;
 use bywash::{
-    ChargeMode, Codec, MemoryLedger, SortColumn, SortProgress, SortSpec, SortedBatches, Sorter,
-    SpillDirs, TaskMemory, minimum_sort_budget,
+    ChargeMode, Codec, MemoryLedger, PartitionSink, SortColumn, SortProgress, SortSpec,
+    SortedBatches, Sorter, SpillDirs, TaskMemory, minimum_sort_budget,
 };
 
+use crate::block_stream::BlockStream;
 use crate::dirs::Dirs;
 use crate::generate::{ColumnPlan, Plan};
 use crate::search::Case;
@@ -39,6 +40,8 @@ pub struct SortCase {
     pub runs_max: usize,
     /// Whether batches read stay charged.
     pub detached: bool,
+    /// Whether rows go into a sink as blocks instead.
+    pub into_sink: bool,
 }
 
 /// What all cases together reached.
@@ -54,6 +57,8 @@ pub struct SortsReached {
     pub oversized: AtomicU64,
     /// Sorts spilled while they were read.
     pub spilled_while_read: AtomicU64,
+    /// Sorts sent to a sink.
+    pub into_sink: AtomicU64,
 }
 
 /// What the cases of this process reached.
@@ -63,6 +68,7 @@ pub static REACHED: SortsReached = SortsReached {
     multi_pass: AtomicU64::new(0),
     oversized: AtomicU64::new(0),
     spilled_while_read: AtomicU64::new(0),
+    into_sink: AtomicU64::new(0),
 };
 
 /// Batches to sort, and what they are sorted.
@@ -176,6 +182,9 @@ impl SortCase {
             }
             reclaim(&mut rng);
         }
+        if self.into_sink {
+            return into_sink(sorter, input);
+        }
         let mode = if self.detached { ChargeMode::Detached } else { ChargeMode::Ledger };
         let mut sorted = sorter.finish(mode)?;
         let runs_before = sorted.progress().runs;
@@ -189,6 +198,39 @@ impl SortCase {
             REACHED.spilled_while_read.fetch_add(1, Relaxed);
         }
         Ok((batches, progress))
+    }
+}
+
+/// All that a sorter holds, through a sink.
+fn into_sink(
+    sorter: Sorter,
+    input: &SortInput,
+) -> bywash::Result<(Vec<RecordBatch>, SortProgress)> {
+    let mut batches = Vec::new();
+    let mut bytes = 0;
+    let canceller = sorter.canceller();
+    let schema = Arc::clone(input.spec.schema());
+    let mut stream = BlockStream::new(schema, |batch| batches.push(batch))?;
+    let (rows, sent) =
+        sorter.finish_into(&mut Counting { sink: &mut stream, bytes: &mut bytes })?;
+    stream.finish()?;
+    let found: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+    assert_eq!((rows, sent), (found, bytes), "what it says it sent, and what came");
+    REACHED.into_sink.fetch_add(1, Relaxed);
+    Ok((batches, canceller.progress()))
+}
+
+/// Counts what a sink is sent, all of it partition 0.
+struct Counting<'a, S> {
+    sink: &'a mut S,
+    bytes: &'a mut u64,
+}
+
+impl<S: PartitionSink> PartitionSink for Counting<'_, S> {
+    fn write(&mut self, partition: u32, bytes: &[u8]) -> bywash::Result<()> {
+        assert_eq!(partition, 0, "a sort has one partition");
+        *self.bytes += bytes.len() as u64;
+        self.sink.write(partition, bytes)
     }
 }
 
@@ -232,6 +274,7 @@ impl Case for SortCase {
             reclaim_percent: *rng.pick(&[0, 0, 10, 50]),
             runs_max: *rng.pick(&[2, 3, 5, 10, 64]),
             detached: rng.chance(50),
+            into_sink: rng.chance(20),
         }
     }
 

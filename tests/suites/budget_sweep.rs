@@ -2,30 +2,13 @@
 //! the number of spills and the moments at which another thread takes memory back.
 #![expect(clippy::print_stdout, reason = "a test prints its figures and fails by panicking")]
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
 use arrow_schema::DataType;
 use bywash::{AttemptId, Codec, MapId, MemoryLedger, ShuffleWriter, minimum_budget};
 use bywash_tests::case::{Charge, IdShape, Placement, ShuffleCase, admit};
 use bywash_tests::generate::{ColumnPlan, Plan};
+use bywash_tests::reclaiming::{ABOVE_MINIMUM, reclaiming};
 use bywash_tests::search::Case;
-use bywash_tests::seed::{Rng, run_seed};
-
-/// Twelve budgets: the minimum and what lies above it, in bytes.
-const ABOVE_MINIMUM: [u64; 12] = [
-    0,
-    1,
-    64 << 10,
-    256 << 10,
-    1 << 20,
-    2 << 20,
-    4 << 20,
-    8 << 20,
-    16 << 20,
-    32 << 20,
-    128 << 20,
-    2 << 30,
-];
+use bywash_tests::seed::run_seed;
 
 #[test]
 fn the_same_rows_in_the_same_order_at_every_budget() {
@@ -50,33 +33,12 @@ fn the_same_rows_in_the_same_order_with_memory_taken_back_at_random_moments() {
             ShuffleWriter::new(&input.spec, &task, &dirs.spill, &dirs.out, MapId(1), AttemptId(1))
                 .unwrap();
         let progress = writer.canceller();
-        let written = AtomicBool::new(false);
-        let asked = AtomicU64::new(0);
-        let output = std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut rng = Rng::labelled(run_seed(), &[run]);
-                while !written.load(Ordering::Relaxed) {
-                    for _ in 0..rng.size(1, 20_000) {
-                        std::hint::spin_loop();
-                    }
-                    ledger.reclaim(rng.size(1, 64 << 20) as u64);
-                    asked.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-            let mut write_all = || {
-                for (batch, ids) in input.batches.iter().zip(&input.ids) {
-                    writer.write_with_ids(batch, ids)?;
-                    // However threads are scheduled, some moments lie between two writes.
-                    let before = asked.load(Ordering::Relaxed);
-                    while asked.load(Ordering::Relaxed) == before {
-                        std::thread::yield_now();
-                    }
-                }
-                Ok::<(), bywash::Error>(())
-            };
-            let output = write_all().and_then(|()| writer.finish());
-            written.store(true, Ordering::Relaxed);
-            output.unwrap()
+        let output = reclaiming(&ledger, run, |between| {
+            for (batch, ids) in input.batches.iter().zip(&input.ids) {
+                writer.write_with_ids(batch, ids).unwrap();
+                between();
+            }
+            writer.finish().unwrap()
         });
         spills += progress.progress().spills_reclaim;
         let reading = MemoryLedger::new(64 << 20);

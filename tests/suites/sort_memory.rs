@@ -293,6 +293,7 @@ fn plain(batch_rows: &[usize], columns: usize) -> SortCase {
         reclaim_percent: 0,
         runs_max: 64,
         detached: false,
+        into_sink: false,
     }
 }
 

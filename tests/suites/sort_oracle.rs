@@ -5,7 +5,10 @@
 use std::sync::atomic::Ordering;
 
 use arrow_schema::DataType;
-use bywash::{ChargeMode, Codec, ErrorKind, MemoryLedger, Sorter, minimum_sort_budget};
+use bywash::{
+    AttemptId, ChargeMode, Codec, ErrorKind, MapId, MemoryLedger, Partitioning, RangeBounds,
+    RangeSample, ShuffleSpec, ShuffleWriter, Sorter, minimum_sort_budget,
+};
 use bywash_tests::dirs::Dirs;
 use bywash_tests::generate::{ColumnPlan, Plan, Texture, all_types};
 use bywash_tests::search::{Case, run_cases};
@@ -24,6 +27,7 @@ fn random_sorts_equal_the_oracle() {
             ("of several passes", &REACHED.multi_pass),
             ("with rows too large to stage", &REACHED.oversized),
             ("spilled while it was read", &REACHED.spilled_while_read),
+            ("sent to a sink", &REACHED.into_sink),
         ] {
             assert!(count.load(Ordering::Relaxed) > 0, "no sort was {what}");
         }
@@ -198,6 +202,63 @@ fn the_minimum_holds_for_tasks_together() {
     }
 }
 
+/// Three inputs, sampled apart, their samples sent as bytes; rows are shuffled by the bounds and each
+/// partition is sorted: one after the other they are all rows in order.
+#[test]
+fn a_sort_over_many_partitions_is_one_sort() {
+    let mut case = plain(&[DataType::Int32, DataType::Utf8], &[3000, 1, 0, 2500, 4000, 800]);
+    case.by = vec![(1, true, true), (0, false, false)];
+    let input = case.input();
+    let (spec, dirs, ledger) = (&input.spec, Dirs::new(), MemoryLedger::new(64 << 20));
+    let task = ledger.admit(1, 0).unwrap().remove(0);
+    let consumer = task.consumer("ranges");
+
+    let sent: Vec<Vec<u8>> = (input.batches.chunks(2).zip(0..))
+        .map(|(batches, seed)| {
+            let mut sample = RangeSample::try_new(&consumer, 200, seed).unwrap();
+            for batch in batches {
+                spec.sample(batch, &mut sample).unwrap();
+            }
+            sample.to_bytes()
+        })
+        .collect();
+    let samples: Vec<RangeSample> =
+        sent.iter().map(|bytes| RangeSample::try_from_bytes(&consumer, bytes).unwrap()).collect();
+    let bounds = RangeBounds::determine(&consumer, &samples, 12).unwrap().to_bytes();
+    let bounds = RangeBounds::try_from_bytes(&consumer, &bounds).unwrap();
+    let partitions = bounds.partitions();
+    assert!(partitions > 6, "{partitions} partitions");
+
+    let ids = Partitioning::Ids;
+    let shuffle = ShuffleSpec::new(std::sync::Arc::clone(spec.schema()), partitions, ids).unwrap();
+    let (map, attempt) = (MapId(0), AttemptId(0));
+    let writer = ShuffleWriter::new(&shuffle, &task, &dirs.spill, &dirs.out, map, attempt);
+    let mut writer = writer.unwrap();
+    for batch in &input.batches {
+        let mut ids = vec![u32::MAX; batch.num_rows()];
+        spec.partition_ids(&bounds, batch, &mut ids).unwrap();
+        writer.write_with_ids(batch, &ids).unwrap();
+    }
+    let output = writer.finish().unwrap();
+    let mut all = Vec::new();
+    for partition in 0..partitions {
+        let mut sorter = Sorter::new(spec, &task, &dirs.spill).unwrap();
+        for batch in output.read(partition, &task, ChargeMode::Ledger).unwrap() {
+            sorter.write(&batch.unwrap()).unwrap();
+        }
+        all.extend(read_all(sorter.finish(ChargeMode::Ledger).unwrap()).unwrap());
+    }
+    input.check(&all).unwrap();
+
+    // What is not of this sort is refused before it is looked at.
+    let other = plain(&[DataType::Date32], &[5]).input();
+    let mut sample = RangeSample::try_new(&consumer, 5, 0).unwrap();
+    let error = spec.sample(&other.batches[0], &mut sample).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    let error = spec.partition_ids(&bounds, &input.batches[0], &mut [0]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+}
+
 /// Columns of `types` with labels from 0, sorted by the first, at the minimum budget.
 fn plain(types: &[DataType], batch_rows: &[usize]) -> SortCase {
     let columns = (0..).zip(types).map(|(label, t)| ColumnPlan::plain(t.clone(), label));
@@ -215,5 +276,6 @@ fn plain(types: &[DataType], batch_rows: &[usize]) -> SortCase {
         reclaim_percent: 0,
         runs_max: 64,
         detached: false,
+        into_sink: false,
     }
 }

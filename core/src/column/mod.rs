@@ -146,6 +146,12 @@ impl Layout {
             .fold(0, usize::saturating_add)
     }
 
+    /// The columns of a batch of this schema as the engine looks at them. Allocates by the column.
+    pub fn views(&self, batch: &arrow_array::RecordBatch) -> Vec<ColumnView> {
+        let nodes = self.nodes().iter().zip(batch.columns());
+        nodes.map(|(node, column)| ColumnView::new(column, node.physical)).collect()
+    }
+
     /// Whether a batch with these columns can be written: same types, whatever the metadata.
     ///
     /// # Errors

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use bywash_core::codec::Codec;
 use bywash_core::column::Layout;
-use bywash_core::key::{SortColumn, SortKey};
+use bywash_core::key::{SortColumn, SortKey, ViewRows};
+use bywash_core::partition::{RangeBounds, RangeSample};
 use bywash_core::{Error, ErrorKind, Figure, Result};
 
 use super::memory::SortMemory;
@@ -62,6 +64,38 @@ impl SortSpec {
     /// How rows are ordered.
     pub const fn key(&self) -> &Arc<SortKey> {
         &self.key
+    }
+
+    /// Lets `sample` look at all rows of a batch: the first step of a sort over many partitions.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a batch of another schema.
+    pub fn sample(&self, batch: &RecordBatch, sample: &mut RangeSample) -> Result<()> {
+        self.layout.check_batch(batch)?;
+        sample.add(&self.key, &ViewRows(&self.layout.views(batch)), batch.num_rows());
+        Ok(())
+    }
+
+    /// The partitions of a batch's rows by bounds determined of samples for the same columns, one for
+    /// each place of `ids`: what a writer takes with the batch. Partitions that are each sorted by this
+    /// follow one another in order.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a batch of another schema or another number of rows than places.
+    pub fn partition_ids(
+        &self,
+        bounds: &RangeBounds,
+        batch: &RecordBatch,
+        ids: &mut [u32],
+    ) -> Result<()> {
+        self.layout.check_batch(batch)?;
+        if ids.len() != batch.num_rows() {
+            return Err(Error::invalid("there is not one place for the id of each row")
+                .with(Figure::Expected, batch.num_rows())
+                .with(Figure::Found, ids.len()));
+        }
+        bounds.partition_ids(&self.key, &ViewRows(&self.layout.views(batch)), 0, ids);
+        Ok(())
     }
 
     pub(crate) const fn layout(&self) -> &Arc<Layout> {

@@ -1,32 +1,15 @@
 //! Any budget from the minimum up gives the same records in the same order, also with memory taken back
 //! at random moments; and memory grows by whole arenas.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
 use bywash::{AttemptId, MapId};
 use bywash::{ChargeMode, Codec, ErrorKind, MemoryLedger, RecordSpec, RecordWriter};
 use bywash_tests::case::{IdShape, admit};
+use bywash_tests::reclaiming::{ABOVE_MINIMUM, reclaiming};
 use bywash_tests::records::{Lengths, Lie, RecordCase, RecordOracle};
 use bywash_tests::search::Case;
-use bywash_tests::seed::{Rng, run_seed};
+use bywash_tests::seed::run_seed;
 
 use crate::{ledger_of, writer};
-
-/// Twelve budgets: the minimum and what lies above it, in bytes.
-const ABOVE_MINIMUM: [u64; 12] = [
-    0,
-    1,
-    64 << 10,
-    256 << 10,
-    1 << 20,
-    2 << 20,
-    4 << 20,
-    8 << 20,
-    16 << 20,
-    32 << 20,
-    128 << 20,
-    2 << 30,
-];
 
 fn case() -> RecordCase {
     RecordCase {
@@ -58,33 +41,12 @@ fn the_same_records_with_memory_taken_back_at_random_moments() {
         let task = admit(&ledger, minimum).unwrap();
         let mut writer = writer(&case.spec(), &task, &dirs);
         let progress = writer.canceller();
-        let written = AtomicBool::new(false);
-        let asked = AtomicU64::new(0);
-        let output = std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut rng = Rng::labelled(run_seed(), &[run]);
-                while !written.load(Ordering::Relaxed) {
-                    for _ in 0..rng.size(1, 20_000) {
-                        std::hint::spin_loop();
-                    }
-                    ledger.reclaim(rng.size(1, 64 << 20) as u64);
-                    asked.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-            let mut write_all = || {
-                for call in &calls {
-                    call.write(&mut writer)?;
-                    // However threads are scheduled, some moments lie between two calls.
-                    let before = asked.load(Ordering::Relaxed);
-                    while asked.load(Ordering::Relaxed) == before {
-                        std::thread::yield_now();
-                    }
-                }
-                Ok::<(), bywash::Error>(())
-            };
-            let output = write_all().and_then(|()| writer.finish());
-            written.store(true, Ordering::Relaxed);
-            output.unwrap()
+        let output = reclaiming(&ledger, run, |between| {
+            for call in &calls {
+                call.write(&mut writer).unwrap();
+                between();
+            }
+            writer.finish().unwrap()
         });
         spills += progress.progress().spills_reclaim;
         let (_reading, reader) = ledger_of(512 << 20);

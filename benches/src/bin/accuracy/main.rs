@@ -21,7 +21,6 @@ mod input;
 mod job;
 mod plot;
 mod report;
-mod resident;
 mod sampler;
 mod spills;
 mod store;
@@ -199,7 +198,7 @@ fn measure(
             .map(|(place, task)| scope.spawn(move || worker(place, task)))
             .collect();
         ready.wait();
-        resident::trim_heap();
+        bywash_tests::resident::trim_heap();
         let sampled = sampler.measure_idle();
         start.wait();
         let all_ended = || ended.load(Ordering::Acquire) == args.tasks;

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use bywash::MemoryLedger;
 use bywash_tests::alloc::{self, Event};
+use bywash_tests::resident::Resident;
 
-use crate::failure::Result;
+use crate::failure::{Result, fail};
 use crate::gate::GATE;
-use crate::resident::Resident;
 
 /// The figures at one time, in bytes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -52,7 +52,7 @@ impl Sampler {
         samples.clear();
         Ok(Self {
             ledger: ledger.clone(),
-            resident: Resident::open()?,
+            resident: Resident::open().map_err(fail)?,
             every,
             idle_counted: 0,
             idle_resident: 0,
@@ -64,7 +64,7 @@ impl Sampler {
     /// Measures the harness: its inputs are there, its threads wait, the library is idle.
     pub(crate) fn measure_idle(&mut self) -> Result<()> {
         self.idle_counted = alloc::counted();
-        self.idle_resident = self.resident.bytes()?;
+        self.idle_resident = self.resident.bytes().map_err(fail)?;
         Ok(())
     }
 
@@ -113,7 +113,7 @@ impl Sampler {
 
     fn sample(&self, freed: u64, stopped: bool) -> Result<Sample> {
         let (live, counted) = (self.ledger.live(), alloc::counted());
-        let resident = self.resident.bytes()?;
+        let resident = self.resident.bytes().map_err(fail)?;
         Ok(Sample {
             at: now(),
             granted: self.ledger.granted(),

@@ -150,7 +150,6 @@ fn sort(args: &Arguments, source: &Source, limit: Option<u64>) -> Result<Report>
     let before = ResidentPeak::total();
 
     let (mut wall, mut cpu) = (Duration::ZERO, Duration::ZERO);
-    let mut disk = 0;
     let mut timed = Timed { wall: &mut wall, cpu: &mut cpu };
     let mut given = Digest::default();
     let mut sorter = timed.run(|| Sorter::new(&spec, &task, &spills)).map_err(fail)?;
@@ -158,10 +157,8 @@ fn sort(args: &Arguments, source: &Source, limit: Option<u64>) -> Result<Report>
         let batch = batch?;
         given.add(&batch);
         timed.run(|| sorter.write(&batch)).map_err(fail)?;
-        disk = disk.max(spills.used_bytes());
     }
     let mut sorted = timed.run(|| sorter.finish(ChargeMode::Ledger)).map_err(fail)?;
-    disk = disk.max(spills.used_bytes());
     let mut taken = Digest::default();
     while let Some(batch) = timed.run(|| sorted.next()) {
         let batch: RecordBatch = batch.map_err(fail)?;
@@ -189,7 +186,7 @@ fn sort(args: &Arguments, source: &Source, limit: Option<u64>) -> Result<Report>
         passes: progress.passes,
         fan_in: progress.fan_in,
         spilled_bytes: write.spilled_bytes,
-        disk_peak_bytes: disk,
+        disk_peak_bytes: spills.peak_used_bytes(),
         granted_peak_bytes: ledger.peak_granted(),
         live_peak_bytes: ledger.peak_live(),
         resident_peak_bytes: ResidentPeak::total(),

@@ -4,31 +4,38 @@
 //! nothing. Kernels before 6.17 may be off by some pages for each core.
 
 use std::fs::File;
+use std::io::{Error, Result};
 use std::os::unix::fs::FileExt;
 
-use crate::failure::{Result, fail};
-
 /// The open file.
-pub(crate) struct Resident {
+#[derive(Debug)]
+pub struct Resident {
     status: File,
 }
 
 impl Resident {
-    pub(crate) fn open() -> Result<Self> {
-        let status = File::open("/proc/self/status").map_err(fail)?;
+    /// Opens it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open() -> Result<Self> {
+        let status = File::open("/proc/self/status")?;
         Ok(Self { status })
     }
 
     /// `RssAnon` + `RssShmem` in bytes.
-    pub(crate) fn bytes(&self) -> Result<u64> {
+    ///
+    /// # Errors
+    /// The system's, or that it does not say.
+    pub fn bytes(&self) -> Result<u64> {
         let mut text = [0; 4096];
-        let length = self.status.read_at(&mut text, 0).map_err(fail)?;
+        let length = self.status.read_at(&mut text, 0)?;
         let text = text.get(..length).unwrap_or_default();
         let anonymous = field(text, b"RssAnon:");
         let shared = field(text, b"RssShmem:");
         match (anonymous, shared) {
             (Some(anonymous), Some(shared)) => Ok((anonymous + shared) << 10),
-            _ => Err("/proc/self/status has no RssAnon and RssShmem".into()),
+            _ => Err(Error::other("/proc/self/status has no RssAnon and RssShmem")),
         }
     }
 }
@@ -42,7 +49,7 @@ fn field(text: &[u8], name: &[u8]) -> Option<u64> {
 }
 
 /// Gives free heap memory back to the system, so that what set-up freed is no reserve of the library's.
-pub(crate) fn trim_heap() {
+pub fn trim_heap() {
     #[cfg(target_env = "gnu")]
     #[expect(unsafe_code, reason = "a function of the C library without a safe wrapper")]
     // SAFETY: it takes a number and no pointer, and may be called at any time.

@@ -1,0 +1,63 @@
+//! Ranges for a distributed sort: bounds from a sample of keys, and the partition of each row.
+//!
+//! The way of Spark's RangePartitioner: each input is sampled on its own, a sample stands for as many
+//! rows as its input has for each key sampled, and bounds are put where the weights reach the next
+//! part of their sum, never twice at the same key. A row's partition is the number of bounds below its
+//! key, so rows of equal keys are together, and partitions are in the order of their rows.
+//!
+//! Keys are looked at up to [`BOUND_BYTES`]; rows whose keys agree that far are in one partition.
+
+mod bounds;
+mod bytes;
+mod sample;
+#[cfg(test)]
+mod tests;
+
+use crate::memory::{Array, Consumer};
+use crate::{Error, Figure, Result};
+
+pub use bounds::RangeBounds;
+pub use sample::RangeSample;
+
+/// Bytes of a key that bounds look at.
+pub const BOUND_BYTES: usize = 64;
+
+/// Keys of up to [`BOUND_BYTES`] in one area.
+#[derive(Debug)]
+struct Keys {
+    bytes: Array<u8>,
+    lens: Array<u8>,
+    count: usize,
+}
+
+impl Keys {
+    fn try_new(consumer: &Consumer, capacity: usize) -> Result<Self> {
+        let bytes = capacity.checked_mul(BOUND_BYTES).ok_or_else(|| {
+            Error::invalid("so many keys cannot be counted in bytes")
+                .with(Figure::Requested, capacity)
+        })?;
+        Ok(Self {
+            bytes: Array::try_new(consumer, bytes)?,
+            lens: Array::try_new(consumer, capacity)?,
+            count: 0,
+        })
+    }
+
+    fn get(&self, place: usize) -> &[u8] {
+        let start = place * BOUND_BYTES;
+        &self.bytes[start..start + usize::from(self.lens[place])]
+    }
+
+    fn push(&mut self, key: &[u8]) {
+        let start = self.count * BOUND_BYTES;
+        self.bytes[start..start + key.len()].copy_from_slice(key);
+        self.set_len(self.count, key.len());
+        self.count += 1;
+    }
+
+    fn set_len(&mut self, place: usize, len: usize) {
+        const _: () = assert!(BOUND_BYTES <= u8::MAX as usize);
+        let [low, ..] = len.to_le_bytes();
+        self.lens[place] = low;
+    }
+}
