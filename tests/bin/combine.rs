@@ -166,7 +166,7 @@ fn ours(keys: &Keys, rows: i64, above: u64) -> Result<String, String> {
     let progress = canceller.progress();
     println!(
         "{}: minimum + {} MiB: {took:.1} s, resident {:.1} of {:.1} MiB, {} spills, {} MiB written, \
-         {} on disk at most, depth {}, {} parts sorted",
+         {} MiB on disk at most, depth {}, {} parts sorted",
         keys.name,
         above >> 20,
         mebibytes(peak),

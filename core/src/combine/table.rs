@@ -285,12 +285,10 @@ impl Table {
                 are_moved = true;
                 continue;
             };
-            let slot = match are_moved || compacted {
-                false => slot,
-                true => match self.find(hash, key) {
-                    Find::Found { slot } => slot,
-                    Find::Vacant { .. } | Find::Crowded => return Err(LOST),
-                },
+            let stays = !are_moved && !compacted;
+            let found = if stays { Find::Found { slot } } else { self.find(hash, key) };
+            let Find::Found { slot } = found else {
+                return Err(LOST);
             };
             let old = self.slots.place(slot);
             let (from, to) = self.entries.pair_mut(old, place).ok_or(LOST)?;
