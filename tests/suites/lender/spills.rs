@@ -1,6 +1,8 @@
 //! What spills for another: a writer, a sort and a combiner are told that they are in use when the host
 //! calls them from within their own spill, and a panic of one is that one's alone.
 
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bywash::{
@@ -28,7 +30,9 @@ type Make = fn(&Writers, &TaskMemory) -> Box<dyn Spiller>;
 type Place = Mutex<Option<Box<dyn Spiller>>>;
 
 fn writer(writers: &Writers, task: &TaskMemory) -> Box<dyn Spiller> {
-    Box::new((writers.writer(task, 1), writers.rows(ROWS)))
+    static MAP: AtomicU64 = AtomicU64::new(0);
+    let map = MAP.fetch_add(1, Ordering::Relaxed);
+    Box::new((writers.writer(task, map), writers.rows(ROWS)))
 }
 
 fn sorter(writers: &Writers, task: &TaskMemory) -> Box<dyn Spiller> {
@@ -38,7 +42,9 @@ fn sorter(writers: &Writers, task: &TaskMemory) -> Box<dyn Spiller> {
 }
 
 fn combiner(writers: &Writers, task: &TaskMemory) -> Box<dyn Spiller> {
-    Box::new(Combiner::new(&CombineSpec::new(), CountingSum, task, &writers.dirs.spill).unwrap())
+    let spec = CombineSpec::new();
+    let combiner = Combiner::new(&spec, CountingSum, task, &writers.dirs.spill).unwrap();
+    Box::new((combiner, 0..0))
 }
 
 impl Spiller for (ShuffleWriter, arrow_array::RecordBatch) {
@@ -66,21 +72,23 @@ impl Spiller for (Sorter, arrow_array::RecordBatch) {
     }
 }
 
-impl Spiller for Combiner<CountingSum> {
+/// With the keys it was given last: each once.
+impl Spiller for (Combiner<CountingSum>, Range<i64>) {
     fn write(&mut self) -> Result<()> {
-        let keys: Vec<_> = (0..ROWS).map(i64::to_le_bytes).collect();
+        self.1 = self.1.end..self.1.end + ROWS;
+        let keys: Vec<_> = self.1.clone().map(i64::to_le_bytes).collect();
         let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
-        Self::write(self, &KeyValues::try_new(Slices::Each(&keys), Slices::Each(&keys))?)
+        self.0.write(&KeyValues::try_new(Slices::Each(&keys), Slices::Each(&keys))?)
     }
     fn spill(&mut self) -> Result<u64> {
-        Self::spill(self)
+        self.0.spill()
     }
     fn finish(self: Box<Self>) -> Result<u64> {
-        Self::finish(*self)?.drain_into(|_| Ok(()))
+        self.0.finish()?.drain_into(|_| Ok(()))
     }
 }
 
-/// Lends all that is asked for; calls who gives some back, once.
+/// Lends all that is asked for; calls who gives some back.
 #[derive(Debug, Default)]
 struct Host {
     place: Mutex<Weak<Place>>,
@@ -93,14 +101,13 @@ impl MemoryParent for Host {
     }
 
     fn release(&self, _bytes: u64) {
-        let place = std::mem::take(&mut *self.place.lock().unwrap_or_else(PoisonError::into_inner));
-        let Some(place) = place.upgrade() else { return };
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let Some(place) = place else { return };
         // Not while its caller uses it.
         let Ok(mut place) = place.try_lock() else { return };
         let Some(spiller) = place.as_mut() else { return };
-        for answer in [spiller.write().map(|()| 0), spiller.spill()] {
-            self.answers.lock().unwrap_or_else(PoisonError::into_inner).extend(answer.err());
-        }
+        let answer = spiller.spill();
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).extend(answer.err());
     }
 
     fn hand_over(&self, _bytes: u64) {}
@@ -126,8 +133,9 @@ fn a_host_that_calls_who_gives_it_memory_is_told_that_it_is_in_use() {
         *host.place.lock().unwrap() = Arc::downgrade(&place);
         // More than is asked for comes back within the spill.
         assert!(ledger.reclaim(1) > 0);
+        *host.place.lock().unwrap() = Weak::new();
         let answers = std::mem::take(&mut *host.answers.lock().unwrap());
-        assert_eq!(answers.len(), 2, "{answers:?}");
+        assert!(!answers.is_empty(), "nobody gave memory back within a spill");
         for answer in answers {
             assert_eq!(answer.kind(), ErrorKind::InvalidState, "{answer}");
             assert!(answer.to_string().contains("spilling on this very thread"), "{answer}");
@@ -136,7 +144,7 @@ fn a_host_that_calls_who_gives_it_memory_is_told_that_it_is_in_use() {
         let mut spiller = place.lock().unwrap().take().unwrap();
         spiller.write().unwrap();
         let rows = spiller.finish().unwrap();
-        assert!([6 * ROWS.unsigned_abs(), ROWS.unsigned_abs()].contains(&rows), "{rows}");
+        assert_eq!(rows, 6 * ROWS.unsigned_abs());
         assert_eq!(ledger.granted(), 0);
     }
 }
