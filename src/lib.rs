@@ -88,11 +88,12 @@ pub use bywash_spill::{
     WriteSummary, WriteTotals, check_disk_backed, max_tasks, minimum_budget,
 };
 pub use bywash_spill::{
-    ColumnCombiner, CombineCanceller, CombineProgress, CombineSpec, Combined, CombinedBatch,
-    Combiner, GroupBatches, GroupSpec, KeyValues, Slices,
+    ColumnCombiner, CombineCanceller, CombineProgress, CombineSpec, CombineSummary, CombineTotals,
+    Combined, CombinedBatch, Combiner, GroupBatches, GroupSpec, KeyValues, Slices,
 };
 pub use bywash_spill::{
-    SortCanceller, SortProgress, SortSpec, SortedBatches, Sorter, minimum_sort_budget,
+    SortCanceller, SortProgress, SortSpec, SortSummary, SortTotals, SortedBatches, Sorter,
+    minimum_sort_budget,
 };
 pub use default_dirs::{DefaultSpillDirs, default_spill_dirs};
 pub use metrics::{Metrics, MetricsSnapshot};

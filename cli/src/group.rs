@@ -84,6 +84,7 @@ fn group(
     mut file: ParquetFile<'_>,
 ) -> Result<GroupDone> {
     let mut combiner = ColumnCombiner::new(spec, budgeted.task()?, budgeted.spill_dirs())?;
+    budgeted.metrics().watch_column_combiner(&combiner);
     for batch in budgeted.read() {
         let batch = batch?;
         combiner.write(&batch)?;

@@ -114,6 +114,7 @@ struct SortDone {
 /// All rows through the sorter into the file, which gets its name only with all of them in it.
 fn sort(budgeted: &Budgeted<'_>, spec: &SortSpec, mut file: ParquetFile<'_>) -> Result<SortDone> {
     let mut sorter = Sorter::new(spec, budgeted.task()?, budgeted.spill_dirs())?;
+    budgeted.metrics().watch_sorter(&sorter);
     for batch in budgeted.read() {
         let batch = batch?;
         sorter.write(&batch)?;

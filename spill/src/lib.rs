@@ -5,6 +5,7 @@
 //! an [`OutputDir`] the result. Both stand on a [`Store`], the one door to the filesystem.
 
 mod combine;
+mod handle;
 mod map_output;
 mod merge;
 mod names;
@@ -19,12 +20,13 @@ mod sort;
 mod spec;
 mod spill_dirs;
 mod store;
+mod sums;
 mod sweep;
 mod writer;
 
 pub use combine::{
-    ColumnCombiner, CombineCanceller, CombineProgress, CombineSpec, Combined, CombinedBatch,
-    Combiner, GroupBatches, GroupSpec, KeyValues, Slices,
+    ColumnCombiner, CombineCanceller, CombineProgress, CombineSpec, CombineSummary, CombineTotals,
+    Combined, CombinedBatch, Combiner, GroupBatches, GroupSpec, KeyValues, Slices,
 };
 pub use map_output::{
     INDEX_HEADER_BYTES, INDEX_MAGIC, INDEX_VERSION, MapOutput, RecordOutput, SCHEMA_BYTES_MAX,
@@ -36,7 +38,10 @@ pub use output_dirs::OutputDirs;
 pub use reader::{PartitionReader, RecordReader};
 pub use record_spec::RecordSpec;
 pub use run::{PAGE_BYTES, PAGE_ENTRIES, page_offset};
-pub use sort::{SortCanceller, SortProgress, SortSpec, SortedBatches, Sorter, minimum_sort_budget};
+pub use sort::{
+    SortCanceller, SortProgress, SortSpec, SortSummary, SortTotals, SortedBatches, Sorter,
+    minimum_sort_budget,
+};
 pub use spec::{PARTITIONS_MAX, Partitioning, ShuffleSpec, max_tasks, minimum_budget};
 pub use spill_dirs::{
     DirCondition, DirIndex, DirMask, DirReport, MemoryBacked, SpillDirs, SpillFile, SpillOptions,

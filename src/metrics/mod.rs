@@ -1,5 +1,5 @@
-//! Figures for operators: of the ledger, the spill directories and the writers, as plain data and as
-//! Prometheus text.
+//! Figures for operators: of the ledger, the spill directories, the writers, sorts and combiners, as
+//! plain data and as Prometheus text.
 //!
 //! Owns: which metrics there are ([`GROUPS`], the one table that the text and docs/METRICS.md come
 //! from), and the text. Does not own: the figures, which their owners count. Nothing here runs by
@@ -54,18 +54,24 @@ mod prometheus;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use bywash_core::combine::Merge;
 use bywash_core::memory::{LedgerSnapshot, MemoryLedger};
-use bywash_spill::{ShuffleWriter, SpillDirs, WriteSummary, WriteTotals};
+use bywash_spill::{
+    ColumnCombiner, CombineSummary, CombineTotals, Combiner, RecordWriter, ShuffleWriter,
+    SortSummary, SortTotals, Sorter, SpillDirs, WriteSummary, WriteTotals,
+};
 
 pub use dirs::{SpillDirFigures, SpillFigures};
 pub use families::{GROUPS, LABELS};
 pub use family::{MetricFamily, MetricGroup, MetricKind, MetricLabel, MetricUnit, MetricValue};
 
-/// The figures of a ledger, of spill directories and of writers.
+/// The figures of a ledger, of spill directories, and of writers, sorts and combiners.
 pub struct Metrics {
     ledger: MemoryLedger,
     spill_dirs: Mutex<Vec<Weak<SpillDirs>>>,
     writers: WriteTotals,
+    sorts: SortTotals,
+    combiners: CombineTotals,
 }
 
 /// All figures at one moment.
@@ -78,6 +84,10 @@ pub struct MetricsSnapshot {
     pub spill: SpillFigures,
     /// Sums over the writers.
     pub writers: WriteSummary,
+    /// Sums over the sorts.
+    pub sorts: SortSummary,
+    /// Sums over the combiners.
+    pub combiners: CombineSummary,
 }
 
 impl Metrics {
@@ -88,6 +98,8 @@ impl Metrics {
             ledger: ledger.clone(),
             spill_dirs: Mutex::new(Vec::new()),
             writers: WriteTotals::default(),
+            sorts: SortTotals::default(),
+            combiners: CombineTotals::default(),
         }
     }
 
@@ -104,6 +116,26 @@ impl Metrics {
         self.writers.watch(writer);
     }
 
+    /// As [`Metrics::watch_writer`], for a writer of records.
+    pub fn watch_record_writer(&self, writer: &RecordWriter) {
+        self.writers.watch_records(writer);
+    }
+
+    /// Adds a sort to the sums, without keeping it alive.
+    pub fn watch_sorter(&self, sorter: &Sorter) {
+        self.sorts.watch(sorter);
+    }
+
+    /// Adds a combiner to the sums, without keeping it alive.
+    pub fn watch_combiner<M: Merge + Send + 'static>(&self, combiner: &Combiner<M>) {
+        self.combiners.watch(combiner);
+    }
+
+    /// As [`Metrics::watch_combiner`], for a combiner of columns.
+    pub fn watch_column_combiner(&self, combiner: &ColumnCombiner) {
+        self.combiners.watch_columns(combiner);
+    }
+
     /// All figures now. Waits for no writer; does no I/O, but for closing spill directories whose last
     /// other owner goes meanwhile. Allocates.
     pub fn snapshot(&self) -> MetricsSnapshot {
@@ -112,7 +144,13 @@ impl Metrics {
         for (index, spill_dirs) in watched.iter().filter_map(Weak::upgrade).enumerate() {
             spill.add(&spill_dirs, index == 0);
         }
-        MetricsSnapshot { ledger: self.ledger.snapshot(), spill, writers: self.writers.summary() }
+        MetricsSnapshot {
+            ledger: self.ledger.snapshot(),
+            spill,
+            writers: self.writers.summary(),
+            sorts: self.sorts.summary(),
+            combiners: self.combiners.summary(),
+        }
     }
 }
 

@@ -2,9 +2,17 @@
 //!
 //! Rows are made by arithmetic that both do: row `i` has pseudo-random numbers `x` and `y` below
 //! 2^24, a key made of them, and a value made of `i`. Both answer with a digest over all groups.
+//!
+//! Every budget is a process of its own, so that the kernel's peak of its resident memory is that of
+//! this one combine: it stays within the budget and the library's stated overhead. A quota on the spill
+//! directory holds the disk to [`DISK_BYTES`].
+//!
+//! Equal hashes: a good hash takes all keys apart, so the hash is one that takes none apart, on no
+//! level, and every row goes the way of the sort by key.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,10 +20,13 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Decimal128Type, Int64Type};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
-use bywash::{Aggregate, ChargeMode, ColumnCombiner, CombineSpec, GroupSpec, MemoryLedger};
+use bywash::{
+    Aggregate, ChargeMode, ColumnCombiner, CombineSpec, FsStore, GroupSpec, MemoryLedger,
+    SpillOptions,
+};
 use bywash_tests::case::admit;
 use bywash_tests::dirs::Dirs;
-use bywash_tests::skipped;
+use bywash_tests::{child, skipped};
 
 /// The keys of one run: a name, and the same expression for both.
 struct Keys {
@@ -23,41 +34,23 @@ struct Keys {
     sql: &'static str,
     key: fn(i64, i64) -> i64,
     constant_hash: bool,
-    /// Of the rows, one in so many is taken.
-    share: i64,
 }
 
 const KEYS: [Keys; 5] = [
-    Keys { name: "1 key", sql: "0", key: |_, _| 0, constant_hash: false, share: 1 },
-    Keys {
-        name: "1,000 keys",
-        sql: "x % 1000",
-        key: |x, _| x % 1000,
-        constant_hash: false,
-        share: 1,
-    },
+    Keys { name: "1 key", sql: "0", key: |_, _| 0, constant_hash: false },
+    Keys { name: "1,000 keys", sql: "x % 1000", key: |x, _| x % 1000, constant_hash: false },
     Keys {
         name: "10 M keys",
         sql: "x % 10000000",
         key: |x, _| x % 10_000_000,
         constant_hash: false,
-        share: 1,
     },
-    Keys {
-        name: "Zipf",
-        sql: "x >> (y % 24)",
-        key: |x, y| x >> (y % 24),
-        constant_hash: false,
-        share: 1,
-    },
-    Keys {
-        name: "equal hashes",
-        sql: "x % 100000",
-        key: |x, _| x % 100_000,
-        constant_hash: true,
-        share: 10,
-    },
+    Keys { name: "Zipf", sql: "x >> (y % 24)", key: |x, y| x >> (y % 24), constant_hash: false },
+    Keys { name: "equal hashes", sql: "x % 100000", key: |x, _| x % 100_000, constant_hash: true },
 ];
+
+/// Above the stated minimum.
+const BUDGETS: [u64; 4] = [0, 16 << 20, 256 << 20, 2 << 30];
 
 /// Runs all; false if an answer is another one than DuckDB's.
 pub(crate) fn run(rows: i64) -> Result<bool, String> {
@@ -70,15 +63,14 @@ pub(crate) fn run(rows: i64) -> Result<bool, String> {
         );
     }
     let mut right = true;
-    for keys in &KEYS {
-        let rows = rows / keys.share;
+    for (at, keys) in KEYS.iter().enumerate() {
         let expected = python.as_deref().map(|python| duckdb(python, keys, rows)).transpose()?;
         if let Some(expected) = &expected {
             println!("{}: {rows} rows; DuckDB: {expected}", keys.name);
         }
         let mut first = expected;
-        for above in [0u64, 16 << 20, 256 << 20, 2 << 30] {
-            let found = ours(keys, rows, above)?;
+        for above in BUDGETS {
+            let found = in_a_process(at, rows, above)?;
             let expected = first.get_or_insert_with(|| found.clone());
             if *expected != found {
                 println!("{}: minimum + {above}: {found}, where {expected} is right", keys.name);
@@ -87,6 +79,28 @@ pub(crate) fn run(rows: i64) -> Result<bool, String> {
         }
     }
     Ok(right)
+}
+
+/// The digest that [`child`] finds in a process of its own.
+fn in_a_process(keys: usize, rows: i64, above: u64) -> Result<String, String> {
+    let mut command = Command::new(child::executable());
+    command.env(child::VARIABLE, format!("{CHILD} {keys} {rows} {above}"));
+    let output = command.stderr(Stdio::inherit()).output().map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let (told, digest) = said.trim_end().rsplit_once('\n').unwrap_or((&said, ""));
+    println!("{told}");
+    if output.status.success() { Ok(digest.to_owned()) } else { Err(output.status.to_string()) }
+}
+
+/// What the process of one budget does; nothing if `argument` is for another suite.
+pub(crate) fn child(argument: &str) -> Option<Result<(), String>> {
+    let numbers = argument.strip_prefix(CHILD)?;
+    let numbers: Vec<i64> = numbers.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+    let [keys, rows, above] = numbers[..] else {
+        return Some(Err(format!("three numbers, not {argument}")));
+    };
+    let digest = ours(&KEYS[usize::try_from(keys).unwrap_or(0)], rows, above.unsigned_abs());
+    Some(digest.map(|digest| println!("{digest}")))
 }
 
 /// The digest of our groups.
@@ -104,8 +118,11 @@ fn ours(keys: &Keys, rows: i64, above: u64) -> Result<String, String> {
     let spec = spec.with_combine(combine);
     let minimum = spec.minimum_budget().map_err(text)?;
     let ledger = MemoryLedger::new(minimum + above);
-    let dirs = Dirs::new();
+    let options = SpillOptions { quota_total: Some(DISK_BYTES), ..SpillOptions::default() };
+    let dirs = Dirs::with_store(Arc::new(FsStore::new()), options);
     let task = admit(&ledger, minimum)?;
+    // What is mapped of the program itself is in the peak, too.
+    let program = resident("RssFile:")?;
     let started = Instant::now();
     let mut combiner = ColumnCombiner::new(&spec, &task, &dirs.spill).map_err(text)?;
     let mut from = 0;
@@ -141,18 +158,39 @@ fn ours(keys: &Keys, rows: i64, above: u64) -> Result<String, String> {
     if ledger.peak_granted() > ledger.capacity() || ledger.granted() != 0 {
         return Err(format!("the budget did not hold: {:?}", ledger.snapshot()));
     }
+    let took = started.elapsed().as_secs_f64();
+    let (peak, allowed) = (resident("VmHWM:")?.saturating_sub(program), minimum + above + OVERHEAD);
+    if peak > allowed {
+        return Err(format!("{peak} bytes were resident, where {allowed} are allowed"));
+    }
     let progress = canceller.progress();
     println!(
-        "{}: minimum + {} MiB: {:.1} s, {} spills, {} MiB written, depth {}, {} parts sorted",
+        "{}: minimum + {} MiB: {took:.1} s, resident {:.1} of {:.1} MiB, {} spills, {} MiB written, \
+         {} MiB on disk at most, depth {}, {} parts sorted",
         keys.name,
         above >> 20,
-        started.elapsed().as_secs_f64(),
+        mebibytes(peak),
+        mebibytes(allowed),
         progress.spills(),
         progress.spilled_bytes >> 20,
+        dirs.spill.peak_used_bytes() >> 20,
         progress.depth,
         progress.sorted_parts
     );
     Ok(format!("{groups} groups, {count} rows, digest {digest}"))
+}
+
+/// A figure of this process's memory, in bytes. The kernel's peak is of all that is resident.
+fn resident(name: &str) -> Result<u64, String> {
+    let status = fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
+    let figure = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    let kibibytes = figure.trim().trim_end_matches(" kB").parse::<u64>();
+    kibibytes.map(|kib| kib << 10).map_err(|_| format!("/proc/self/status has no {name}"))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 fn duckdb(python: &Path, keys: &Keys, rows: i64) -> Result<String, String> {
@@ -204,3 +242,7 @@ const fn v(i: i64) -> i64 {
 }
 
 const BATCH_ROWS: i64 = 8192;
+/// What the library may hold beside the budget with one thread.
+const OVERHEAD: u64 = 17 << 20;
+const DISK_BYTES: u64 = 12_000_000_000;
+const CHILD: &str = "combine";

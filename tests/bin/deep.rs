@@ -14,6 +14,15 @@ use bywash_tests::{child, ledger, search, seed, storage, stress};
 
 fn main() -> ExitCode {
     if let Some(argument) = child::argument() {
+        if let Some(combined) = combine::child(&argument) {
+            return combined.map_or_else(
+                |why| {
+                    eprintln!("{why}");
+                    ExitCode::FAILURE
+                },
+                |()| ExitCode::SUCCESS,
+            );
+        }
         storage::child(&argument);
         return ExitCode::SUCCESS;
     }

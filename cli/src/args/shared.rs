@@ -44,8 +44,8 @@ pub struct ReportArgs {
     /// JSON report under `explain`.
     #[arg(long)]
     pub explain: bool,
-    /// Write metrics of memory, spill directories and a shuffle's writers to FILE at the end, as
-    /// Prometheus text.
+    /// Write metrics of memory, spill directories and the writers, sort or combiner to FILE at the
+    /// end, as Prometheus text.
     #[arg(long, value_name = "FILE")]
     pub metrics: Option<PathBuf>,
     /// Print the report as JSON.

@@ -1,6 +1,14 @@
 //! Where an entry lies and what its bytes are.
+//!
+//! ```text
+//! key length 4 | room 4 | key | accumulator             | padding to 8     of a fixed size
+//!                       | key | length 4 | accumulator  | spare, padding   of any size
+//! ```
 
 use crate::cast::to_u32;
+use crate::{Error, Figure, Result};
+
+use super::merge::AccumulatorSize;
 
 /// A slot's word: part of the key's hash and a place. Zero is an empty slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,9 +75,11 @@ pub(super) struct Header {
 
 pub(super) const HEADER_BYTES: usize = 8;
 /// A variable accumulator's length comes before it.
-pub(super) const LENGTH_BYTES: usize = 4;
-/// Bytes of a key or an accumulator at most.
+const LENGTH_BYTES: usize = 4;
+/// Bytes of a key, or of the room for an accumulator, at most.
 pub(super) const PART_BYTES_MAX: usize = i32::MAX as usize;
+/// Bytes of an accumulator of any length at most.
+pub(super) const ACCUMULATOR_BYTES_MAX: usize = PART_BYTES_MAX - LENGTH_BYTES;
 const DEAD: u32 = 1 << 31;
 
 impl Header {
@@ -97,6 +107,76 @@ impl Header {
         HEADER_BYTES + self.key_len
     }
 }
+
+/// An entry's key.
+#[inline]
+pub(super) fn key(entry: &[u8]) -> &[u8] {
+    &entry[HEADER_BYTES..Header::read(entry).room_start()]
+}
+
+impl AccumulatorSize {
+    /// What accumulators of any length have before them.
+    const fn prefix_bytes(self) -> usize {
+        match self {
+            Self::Fixed(_) => 0,
+            Self::Variable => LENGTH_BYTES,
+        }
+    }
+
+    /// The room that an accumulator needs.
+    pub(super) fn room_for(self, len: usize) -> Result<usize> {
+        match self {
+            Self::Fixed(bytes) => Ok(bytes as usize),
+            Self::Variable if len > ACCUMULATOR_BYTES_MAX => {
+                Err(TOO_LONG.with(Figure::Length, len))
+            }
+            Self::Variable => Ok(LENGTH_BYTES + len),
+        }
+    }
+
+    /// The length of an entry's accumulator.
+    pub(super) fn len_in(self, entry: &[u8], header: Header) -> usize {
+        match self {
+            Self::Fixed(_) => header.room,
+            Self::Variable => read_u32(entry, header.room_start()) as usize,
+        }
+    }
+
+    /// Where an entry's accumulator ends.
+    pub(super) fn end_in(self, entry: &[u8], header: Header) -> usize {
+        header.room_start() + self.prefix_bytes() + self.len_in(entry, header)
+    }
+
+    /// An entry's key and accumulator.
+    pub(super) fn parts(self, entry: &[u8]) -> (&[u8], &[u8]) {
+        let header = Header::read(entry);
+        let (start, end) = (header.room_start(), self.end_in(entry, header));
+        (&entry[HEADER_BYTES..start], &entry[start + self.prefix_bytes()..end])
+    }
+
+    /// All the room an entry has for its accumulator.
+    pub(super) fn room_mut(self, entry: &mut [u8], header: Header) -> &mut [u8] {
+        let start = header.room_start();
+        &mut entry[start + self.prefix_bytes()..start + header.room]
+    }
+
+    /// Keeps the length that a merge function said it wrote.
+    pub(super) fn set_len(self, entry: &mut [u8], header: Header, len: usize) -> Result<()> {
+        let room = header.room - self.prefix_bytes();
+        if len > room || (self.prefix_bytes() == 0 && len != room) {
+            return Err(BAD_LENGTH.with(Figure::Found, len).with(Figure::Expected, room));
+        }
+        if self.prefix_bytes() > 0 {
+            let start = header.room_start();
+            entry[start..start + LENGTH_BYTES].copy_from_slice(&to_u32(len).to_le_bytes());
+        }
+        Ok(())
+    }
+}
+
+pub(super) const TOO_LONG: Error = Error::invalid("a key and an accumulator are below 2 GiB each");
+pub(super) const BAD_LENGTH: Error =
+    Error::invalid("a merge function gave an accumulator another length than it may have");
 
 pub(super) fn read_u32(bytes: &[u8], at: usize) -> u32 {
     bytes[at..at + 4].try_into().map_or(0, u32::from_le_bytes)

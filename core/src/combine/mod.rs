@@ -14,15 +14,20 @@
 //! entries and emptying it need no memory.
 
 pub mod columns;
+mod entries;
 mod entry;
+mod fold;
 mod hash;
 mod merge;
 mod order;
+mod slots;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use entries::Cursor;
 pub use hash::KeyHash;
 pub use merge::{AccumulatorSize, Concat, Count, CountingSum, Merge};
 pub use order::Ordered;
-pub use table::{Cursor, Input, Mode, Put, Table, TableSize};
+pub use slots::Mode;
+pub use table::{Input, Put, Table, TableSize};

@@ -1,9 +1,7 @@
 //! The order in which a spill writes a table's entries, made in place of the slots.
 
-use std::cmp::Ordering;
-
-use super::entry::{FRAGMENT_BITS, Word};
-use super::table::{Mode, Table};
+use super::entry::{FRAGMENT_BITS, key};
+use super::table::Table;
 
 /// An entry in a spill's order.
 #[derive(Debug, Clone, Copy)]
@@ -27,48 +25,20 @@ impl Table {
     /// Orders the entries by hash. Only [`Table::ordered`] and [`Table::reset`] may follow. Needs no
     /// memory.
     pub fn order_by_hash(&mut self) {
-        self.collect_words();
-        let count = self.count;
-        self.slots_mut()[..count].sort_unstable();
+        self.slots.sort_by_hash();
     }
 
     /// Orders the entries by the bytes of their keys, as [`Table::order_by_hash`].
     pub fn order_by_key(&mut self) {
-        self.collect_words();
-        let (table, slots) = self.split_slots();
-        slots.sort_unstable_by(|a, b| {
-            let (a, b) = (Word(*a), Word(*b));
-            let by_key = table.key(a.place()).cmp(table.key(b.place()));
-            match by_key {
-                Ordering::Equal => a.0.cmp(&b.0),
-                other => other,
-            }
-        });
+        let Self { slots, entries, .. } = self;
+        slots.sort_by(|one, other| key(entries.get(one)).cmp(key(entries.get(other))));
     }
 
     /// The entries in the order made last.
     pub fn ordered(&self) -> impl Iterator<Item = Ordered<'_>> {
-        self.slots()[..self.count].iter().map(|&word| {
-            let word = Word(word);
+        self.slots.sorted().map(|word| {
             let (key, accumulator) = self.parts(word.place());
             Ordered { fragment: word.fragment(), key, accumulator }
         })
-    }
-
-    /// Moves the words of the slots in use to the front.
-    fn collect_words(&mut self) {
-        if self.mode() == Mode::Append {
-            return;
-        }
-        let mut used = 0;
-        let slots = self.slots_mut();
-        for at in 0..slots.len() {
-            let word = slots[at];
-            if word != 0 {
-                slots[used] = word;
-                used += 1;
-            }
-        }
-        debug_assert_eq!(used, self.count, "a slot for each entry");
     }
 }

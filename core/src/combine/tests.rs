@@ -51,7 +51,7 @@ fn records(distinct: u16, value_max: usize) -> impl Strategy<Value = Vec<(Vec<u8
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn variable_accumulators_are_those_of_a_map(
@@ -91,6 +91,25 @@ proptest! {
             prop_assert!(taken > 0, "one record fits an empty table");
             spills += 1;
         }
+    }
+
+    /// What is given back by moving entries together is not always to be had again.
+    #[test]
+    fn a_capacity_that_falls_and_rises_loses_nothing(
+        records in records(64, 40),
+        falls in proptest::collection::vec(any::<bool>(), 600),
+    ) {
+        let mut merge = Concat;
+        let (ledger, _consumer, mut table) = table(1 << 22, &merge, KeyHash::with_seed(7));
+        let capacity = ledger.capacity();
+        let mut oracle = BTreeMap::<_, Vec<u8>>::new();
+        for ((key, value), falls) in records.iter().zip(falls) {
+            ledger.set_capacity(if falls { 1 } else { capacity });
+            if table.put(key, Input::Value(value), &mut merge).unwrap() == Put::Done {
+                oracle.entry(key.clone()).or_default().extend_from_slice(value);
+            }
+        }
+        prop_assert_eq!(contents(&table), oracle);
     }
 
     #[test]
@@ -185,12 +204,12 @@ fn keys_that_no_hash_tells_apart_are_reported_and_can_be_kept_beside_each_other(
     assert!(keys.is_sorted());
     assert_eq!(keys.iter().filter(|key| **key == 5u32.to_be_bytes()).count(), 3);
     // And merged where they lie.
-    table.fold(&mut merge, &mut [0; 8]).unwrap();
+    table.fold(&mut merge).unwrap();
     let counts = contents(&table);
     assert_eq!(counts.len(), 1000);
     assert!(counts.values().all(|count| *count == 3u64.to_le_bytes()));
     assert_eq!(table.put(b"more", Input::Value(&[]), &mut merge).unwrap(), Put::Done);
-    table.fold(&mut merge, &mut [0; 8]).unwrap();
+    table.fold(&mut merge).unwrap();
     assert_eq!((table.len(), contents(&table).len()), (1001, 1001));
 }
 

@@ -13,7 +13,7 @@ use bywash_core::{Error, ErrorKind, Figure, Result};
 
 use super::batch::{BatchBuffer, larger_area};
 use super::handle::{CombineCanceller, Combined, Combiner};
-use super::progress::CombineProgress;
+use super::progress::{CombineProgress, Signals};
 use super::records::{KeyValues, Slices};
 use super::spec::CombineSpec;
 use crate::spill_dirs::SpillDirs;
@@ -237,6 +237,10 @@ impl ColumnCombiner {
     /// What was done so far. Takes no lock.
     pub fn progress(&self) -> CombineProgress {
         self.combiner.progress()
+    }
+
+    pub(super) const fn signals(&self) -> &Arc<Signals> {
+        self.combiner.signals()
     }
 
     /// Something to cancel this combiner with, from any thread, also while it is read.

@@ -119,9 +119,9 @@ impl<M: Merge> Engine<M> {
 
     /// Merges what is kept side by side; whether at least half of it is gone.
     fn fold(&mut self) -> Result<bool> {
-        let WorkingSet { table, pending, .. } = &mut self.set;
+        let table = &mut self.set.table;
         let before = table.len();
-        table.fold(&mut self.merge, pending)?;
+        table.fold(&mut self.merge)?;
         Ok(table.len() <= before / 2)
     }
 

@@ -8,6 +8,14 @@
 //! A segment is a stream of records cut into frames without regard to where records end; a frame
 //! never holds bytes of two segments. These files live as long as their combiner and are read by
 //! nobody else.
+//!
+//! Not blocks of records, which is what a shuffle's runs are made of, for three reasons. A record here
+//! is two slices, and a block knows one. A block ends where a record does, and one that is larger is a
+//! chain of blocks as long as it, where what is here goes on into the next frame: whoever merges 16 runs
+//! by key in a floor of 256 KiB has a buffer of a frame for each and nothing else, and needs one record
+//! at a time. And a block's list of lengths comes behind its records, so that it can only be read as a
+//! whole into memory of its own. The offsets of a few dozen parts are in memory from birth, so
+//! that a run needs no table at its end either.
 
 use bywash_core::cast::to_u32;
 use bywash_core::codec::{Codec, Compressor, Decompressor};

@@ -1,10 +1,10 @@
-//! The caller's handles on a combiner, and the ledger's.
+//! The caller's handles on a combiner.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::sync::Arc;
 
 use bywash_core::combine::Merge;
-use bywash_core::memory::{Consumer, Reclaimed, SpillCause, Spillable, TaskMemory, WaitCanceller};
+use bywash_core::memory::{SpillCause, TaskMemory, WaitCanceller};
 use bywash_core::{Error, ErrorKind, Result};
 
 use super::batch::{BatchBuffer, CombinedBatch};
@@ -13,6 +13,7 @@ use super::progress::{CANCELLED, CombineProgress, Signals};
 use super::records::KeyValues;
 use super::spec::CombineSpec;
 use super::working_set::WorkingSet;
+use crate::handle::{Answers, Handle, Reclaim};
 use crate::spill_dirs::SpillDirs;
 
 /// Combines records with equal keys by a merge function; spills when the ledger says so.
@@ -57,7 +58,8 @@ use crate::spill_dirs::SpillDirs;
 /// # }
 /// ```
 pub struct Combiner<M: Merge + Send + 'static> {
-    shared: Arc<Shared<M>>,
+    handle: Handle<Engine<M>>,
+    signals: Arc<Signals>,
     batch: BatchBuffer,
 }
 
@@ -66,7 +68,8 @@ pub struct Combiner<M: Merge + Send + 'static> {
 ///
 /// What is still in memory is spilled when the ledger asks for it, from any thread.
 pub struct Combined<M: Merge + Send + 'static> {
-    shared: Arc<Shared<M>>,
+    handle: Handle<Engine<M>>,
+    signals: Arc<Signals>,
     batch: BatchBuffer,
 }
 
@@ -75,20 +78,6 @@ pub struct Combined<M: Merge + Send + 'static> {
 pub struct CombineCanceller {
     signals: Arc<Signals>,
     waits: WaitCanceller,
-}
-
-struct Shared<M> {
-    state: Mutex<State<M>>,
-    consumer: Consumer,
-    signals: Arc<Signals>,
-}
-
-enum State<M> {
-    Open(Box<Engine<M>>),
-    /// An operation failed: what was combined is no longer known.
-    Failed(ErrorKind),
-    /// A spill that another thread asked for failed; the next operation reports it.
-    FailedReclaim(Error),
 }
 
 impl<M: Merge + Send + 'static> Combiner<M> {
@@ -116,11 +105,7 @@ impl<M: Merge + Send + 'static> Combiner<M> {
             hash: spec.hash,
             phase: Phase::Filling,
         };
-        let state = Mutex::new(State::Open(Box::new(engine)));
-        let shared = Arc::new(Shared { state, consumer: consumer.clone(), signals });
-        let spillable: Weak<Shared<M>> = Arc::downgrade(&shared);
-        consumer.set_spillable(spillable);
-        Ok(Self { shared, batch })
+        Ok(Self { handle: Handle::new(engine, consumer), signals, batch })
     }
 
     /// Combines records.
@@ -129,7 +114,7 @@ impl<M: Merge + Send + 'static> Combiner<M> {
     /// What the merge function fails with; `MemoryLimit`, with the size of the record, for one that
     /// is larger than the budget; a spill error; `Cancelled`. Later calls answer `Poisoned`.
     pub fn write(&mut self, records: &KeyValues<'_>) -> Result<()> {
-        self.shared.operate(|engine| engine.write(records, Values::Raw))
+        self.handle.operate(|engine| engine.write(records, Values::Raw))
     }
 
     /// As [`Combiner::write`], where values are accumulators that other combiners with this merge
@@ -138,7 +123,7 @@ impl<M: Merge + Send + 'static> Combiner<M> {
     /// # Errors
     /// As [`Combiner::write`].
     pub fn write_accumulators(&mut self, records: &KeyValues<'_>) -> Result<()> {
-        self.shared.operate(|engine| engine.write(records, Values::Accumulators))
+        self.handle.operate(|engine| engine.write(records, Values::Accumulators))
     }
 
     /// Spills what is in memory; returns the bytes given back. Asks for no memory.
@@ -146,7 +131,7 @@ impl<M: Merge + Send + 'static> Combiner<M> {
     /// # Errors
     /// As [`Combiner::write`].
     pub fn spill(&mut self) -> Result<u64> {
-        self.shared.operate(|engine| engine.spill(SpillCause::Request))
+        self.handle.operate(|engine| engine.spill(SpillCause::Request))
     }
 
     /// Ends the input. Asks for no memory.
@@ -154,18 +139,22 @@ impl<M: Merge + Send + 'static> Combiner<M> {
     /// # Errors
     /// As [`Combiner::write`].
     pub fn finish(self) -> Result<Combined<M>> {
-        self.shared.operate(Engine::finish)?;
-        Ok(Combined { shared: self.shared, batch: self.batch })
+        self.handle.operate(Engine::finish)?;
+        Ok(Combined { handle: self.handle, signals: self.signals, batch: self.batch })
     }
 
     /// What was done so far. Takes no lock.
     pub fn progress(&self) -> CombineProgress {
-        self.shared.signals.snapshot()
+        self.signals.snapshot()
     }
 
     /// Something to cancel this combiner with, from any thread, also while it is read.
     pub fn canceller(&self) -> CombineCanceller {
-        self.shared.canceller()
+        canceller(&self.handle, &self.signals)
+    }
+
+    pub(super) const fn signals(&self) -> &Arc<Signals> {
+        &self.signals
     }
 
     /// Bytes and groups of a batch that it will give out, unless one group is larger.
@@ -182,7 +171,7 @@ impl<M: Merge + Send + 'static> Combined<M> {
     /// As [`Combiner::write`]; `Corrupt` for spilled bytes that are not what was written.
     pub fn next_batch(&mut self) -> Result<Option<CombinedBatch<'_>>> {
         let batch = &mut self.batch;
-        self.shared.operate(|engine| engine.fill_batch(batch))?;
+        self.handle.operate(|engine| engine.fill_batch(batch))?;
         Ok((!batch.is_empty()).then(|| self.batch.batch()))
     }
 
@@ -204,12 +193,12 @@ impl<M: Merge + Send + 'static> Combined<M> {
 
     /// What was done so far. Takes no lock.
     pub fn progress(&self) -> CombineProgress {
-        self.shared.signals.snapshot()
+        self.signals.snapshot()
     }
 
     /// Something to cancel the reading with, from any thread.
     pub fn canceller(&self) -> CombineCanceller {
-        self.shared.canceller()
+        canceller(&self.handle, &self.signals)
     }
 }
 
@@ -226,94 +215,36 @@ impl CombineCanceller {
     }
 }
 
-impl<M: Merge> Shared<M> {
-    /// Does `work`. When it fails, nobody knows what was combined: the combiner ends before another
-    /// thread can ask it to spill.
-    fn operate<T>(&self, work: impl FnOnce(&mut Engine<M>) -> Result<T>) -> Result<T> {
-        let mut state = self.lock();
-        let State::Open(engine) = &mut *state else {
-            let failed = std::mem::replace(&mut *state, State::Failed(ErrorKind::Poisoned));
-            let error = failed.into_error();
-            *state = State::Failed(error.kind());
-            return Err(error);
-        };
-        let outcome = work(engine).and_then(|value| engine.answer_reclaim().map(|()| value));
-        if let Err(error) = &outcome {
-            self.fail(&mut state, State::Failed(error.kind()));
-        }
-        drop(state);
-        // Whoever asked just before the lock was given up was told that the combiner is busy.
-        if self.consumer.is_wanted() {
-            self.reclaim_now();
-        }
-        outcome
-    }
-
-    fn canceller(&self) -> CombineCanceller {
-        let waits = self.consumer.canceller();
-        CombineCanceller { signals: Arc::clone(&self.signals), waits }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<M>> {
-        self.state.lock().unwrap_or_else(|poisoned| self.panicked(poisoned))
-    }
-
-    /// A call panicked, in this thread or another: what it was changing is in no known state.
-    fn panicked<'a>(
-        &self,
-        poisoned: PoisonError<MutexGuard<'a, State<M>>>,
-    ) -> MutexGuard<'a, State<M>> {
-        let mut state = poisoned.into_inner();
-        if matches!(*state, State::Open(_)) {
-            self.fail(&mut state, State::Failed(ErrorKind::Poisoned));
-        }
-        state
-    }
-
-    /// Gives up all that the combiner holds but its batch.
-    fn fail(&self, state: &mut State<M>, failed: State<M>) {
-        *state = failed;
-        self.consumer.set_reclaimable(0);
-    }
-
-    fn reclaim_now(&self) -> Reclaimed {
-        let mut state = match self.state.try_lock() {
-            Ok(state) => state,
-            Err(TryLockError::Poisoned(poisoned)) => self.panicked(poisoned),
-            Err(TryLockError::WouldBlock) => return Reclaimed::Busy,
-        };
-        let State::Open(engine) = &mut *state else {
-            return Reclaimed::Freed(0);
-        };
-        if self.consumer.reclaimable() == 0 {
-            self.consumer.take_wanted();
-            return Reclaimed::Freed(0);
-        }
-        let held = self.consumer.granted();
-        if let Err(error) = engine.spill(SpillCause::Reclaim) {
-            self.fail(&mut state, State::FailedReclaim(error));
-        }
-        Reclaimed::Freed(held.saturating_sub(self.consumer.granted()))
-    }
+fn canceller<M: Merge + Send + 'static>(
+    handle: &Handle<Engine<M>>,
+    signals: &Arc<Signals>,
+) -> CombineCanceller {
+    CombineCanceller { signals: Arc::clone(signals), waits: handle.consumer().canceller() }
 }
 
-impl<M: Merge + Send> Spillable for Shared<M> {
-    fn reclaim(&self, _bytes: u64) -> Reclaimed {
-        self.reclaim_now()
-    }
-}
+impl<M: Merge> Reclaim for Engine<M> {
+    const ANSWERS: Answers = Answers {
+        cancelled: CANCELLED,
+        poisoned: Error::new(
+            ErrorKind::Poisoned,
+            "an earlier operation of this combiner failed, or its merge function panicked; what it \
+             held is gone: retry the task",
+        ),
+        finished: Error::new(ErrorKind::InvalidState, "this combiner is finished"),
+        busy_here: Error::new(
+            ErrorKind::InvalidState,
+            "this combiner is writing or spilling on this very thread; a host's callback cannot use \
+             it",
+        ),
+        panicked: Error::internal("a spill of this combiner panicked"),
+    };
 
-impl<M> State<M> {
-    fn into_error(self) -> Error {
-        match self {
-            Self::FailedReclaim(error) => error,
-            Self::Failed(ErrorKind::Cancelled) => CANCELLED,
-            Self::Failed(_) | Self::Open(_) => Error::new(
-                ErrorKind::Poisoned,
-                "an earlier operation of this combiner failed, or its merge function panicked; \
-                 what it held is gone: retry the task",
-            ),
-        }
+    fn reclaim(&mut self, _bytes: u64) -> Result<()> {
+        self.spill(SpillCause::Reclaim).map(drop)
+    }
+
+    fn answer_reclaim(&mut self) -> Result<()> {
+        self.answer_reclaim()
     }
 }
 

@@ -24,6 +24,7 @@ mod progress;
 mod records;
 mod sorted;
 mod spec;
+mod totals;
 mod working_set;
 
 use bywash_core::{Error, ErrorKind};
@@ -34,6 +35,7 @@ pub use handle::{CombineCanceller, Combined, Combiner};
 pub use progress::CombineProgress;
 pub use records::{KeyValues, Slices};
 pub use spec::CombineSpec;
+pub use totals::{CombineSummary, CombineTotals};
 
 const ONE_RECORD: Error = Error::new(
     ErrorKind::MemoryLimit,

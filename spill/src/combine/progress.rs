@@ -1,5 +1,6 @@
 //! What a combiner has done so far, readable from any thread.
 
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bywash_core::memory::SpillCause;
@@ -35,6 +36,22 @@ impl CombineProgress {
     /// Spills of all causes.
     pub const fn spills(&self) -> u64 {
         self.spills_pressure + self.spills_reclaim + self.spills_request
+    }
+}
+
+impl AddAssign for CombineProgress {
+    /// Sums; of the depth the larger.
+    fn add_assign(&mut self, other: Self) {
+        self.records += other.records;
+        self.bytes += other.bytes;
+        self.groups += other.groups;
+        self.spills_pressure += other.spills_pressure;
+        self.spills_reclaim += other.spills_reclaim;
+        self.spills_request += other.spills_request;
+        self.spilled_bytes += other.spilled_bytes;
+        self.run_merges += other.run_merges;
+        self.depth = self.depth.max(other.depth);
+        self.sorted_parts += other.sorted_parts;
     }
 }
 

@@ -3,8 +3,11 @@
 //! Runs are read through buffers in the table's floor, which holds no entries meanwhile; as many at
 //! once as fit there. More runs are merged into one first, the oldest first.
 
+use bywash_core::cast::to_u32;
 use bywash_core::combine::{AccumulatorSize, Merge, Mode};
+use bywash_core::key::Prefix;
 use bywash_core::memory::{Area, Consumer};
+use bywash_core::merge::LoserTree;
 use bywash_core::{Error, Figure, Result};
 
 use super::batch::{BatchBuffer, larger_area};
@@ -16,7 +19,7 @@ use super::working_set::WorkingSet;
 use crate::writer::write_file;
 
 /// Runs that are merged at once at most.
-const FAN_IN: usize = 16;
+pub(super) const FAN_IN: usize = 16;
 /// Bytes of a key or an accumulator at most, as in the table.
 const PART_BYTES_MAX: usize = i32::MAX as usize;
 
@@ -40,6 +43,7 @@ struct Ground<'a, M> {
     sorted: &'a Level,
     frames: &'a mut FrameReader,
     buffers: &'a mut [u8],
+    tree: &'a mut LoserTree,
     pending: &'a mut Area,
     merge: &'a mut M,
     consumer: &'a Consumer,
@@ -116,13 +120,14 @@ impl<M: Merge> Engine<M> {
         let set = &mut self.set;
         let (file, bytes) = write_file(&self.spill_dirs, |file| {
             (record_max, rows) = (0, 0);
-            let WorkingSet { table, sorted, frames, write, reader, pending, wide, .. } = set;
+            let WorkingSet { table, sorted, frames, write, reader, tree, pending, wide, .. } = set;
             let buffers = match wide {
                 Some(wide) => &mut wide[..],
                 None => table.floor_mut(),
             };
             let (merge, consumer) = (&mut self.merge, &self.consumer);
-            let mut ground = Ground { sorted, frames: reader, buffers, pending, merge, consumer };
+            let mut ground =
+                Ground { sorted, frames: reader, buffers, tree, pending, merge, consumer };
             let mut groups = KeyMerge::try_new(&mut ground, count)?;
             let mut sink = write.begin(file);
             frames.begin();
@@ -174,8 +179,8 @@ fn ground<'a, M>(
         Some(wide) => &mut wide[..],
         None => set.table.floor_mut(),
     };
-    let (sorted, frames, pending) = (&set.sorted, &mut set.reader, &mut set.pending);
-    Ground { sorted, frames, buffers, pending, merge, consumer }
+    let (sorted, frames, tree) = (&set.sorted, &mut set.reader, &mut set.tree);
+    Ground { sorted, frames, buffers, tree, pending: &mut set.pending, merge, consumer }
 }
 
 impl KeyMerge {
@@ -190,6 +195,9 @@ impl KeyMerge {
             let reader = RecordReader::new(run, segment, ground.sorted.runs[run].record_max);
             merge.read(run, reader, ground)?;
         }
+        let buffers = &*ground.buffers;
+        let prefixes = (0..count).map(|run| merge.prefix(to_u32(run), buffers));
+        ground.tree.begin(prefixes, |one, other| merge.is_before(one, other, buffers))?;
         Ok(merge)
     }
 
@@ -198,17 +206,17 @@ impl KeyMerge {
         if self.pending.is_some() {
             return Ok(true);
         }
-        let Some(first) = self.least(ground.buffers) else {
+        let Some(first) = ground.tree.winner() else {
             return Ok(false);
         };
-        let (key, accumulator) = self.parts(first, ground.buffers)?;
+        let (key, accumulator) = self.parts(first.lane, ground.buffers)?;
         let (key_len, mut len) = (key.len(), accumulator.len());
         make_room(ground.pending, ground.consumer, 0, key_len + len)?;
         ground.pending[..key_len].copy_from_slice(key);
         ground.pending[key_len..key_len + len].copy_from_slice(accumulator);
-        self.advance(first, ground)?;
-        while let Some(next) = self.least(ground.buffers) {
-            let (key, other) = self.parts(next, ground.buffers)?;
+        self.advance(first.lane, ground)?;
+        while let Some(next) = ground.tree.winner() {
+            let (key, other) = self.parts(next.lane, ground.buffers)?;
             if key != &ground.pending[..key_len] {
                 break;
             }
@@ -228,7 +236,7 @@ impl KeyMerge {
             if len > room {
                 return Err(TOO_LONG.with(Figure::Length, len));
             }
-            self.advance(next, ground)?;
+            self.advance(next.lane, ground)?;
         }
         self.pending = Some((key_len, len));
         Ok(true)
@@ -240,31 +248,38 @@ impl KeyMerge {
         pending[..key_len + len].split_at(key_len)
     }
 
-    /// The source with the least key, the oldest of those.
-    fn least(&self, buffers: &[u8]) -> Option<usize> {
-        let mut least: Option<(usize, &[u8])> = None;
-        for (at, source) in self.sources.iter().enumerate() {
-            let Some(source) = source else {
-                continue;
-            };
-            let key = source.head.key(&buffers[at * self.buffer_bytes..]);
-            if least.is_none_or(|(_, least)| key < least) {
-                least = Some((at, key));
-            }
-        }
-        least.map(|(at, _)| at)
+    /// The first bytes of a source's key, as a number in the order of the keys.
+    fn prefix(&self, lane: u32, buffers: &[u8]) -> Option<Prefix> {
+        let (key, _) = self.parts(lane, buffers).ok()?;
+        let mut first = [0; size_of::<Prefix>()];
+        let len = key.len().min(first.len());
+        first[..len].copy_from_slice(&key[..len]);
+        Some(Prefix::from_be_bytes(first))
     }
 
-    fn parts<'a>(&self, at: usize, buffers: &'a [u8]) -> Result<(&'a [u8], &'a [u8])> {
+    /// Which of two sources with equal prefixes has the lower key; the older, if they are equal.
+    fn is_before(&self, one: u32, other: u32, buffers: &[u8]) -> bool {
+        let key = |lane| self.parts(lane, buffers).map_or(&[][..], |(key, _)| key);
+        (key(one), one) < (key(other), other)
+    }
+
+    fn parts<'a>(&self, lane: u32, buffers: &'a [u8]) -> Result<(&'a [u8], &'a [u8])> {
+        let at = lane as usize;
         let source = self.sources[at].ok_or(LOST)?;
         let buffer = &buffers[at * self.buffer_bytes..];
         Ok((source.head.key(buffer), source.head.accumulator(buffer)))
     }
 
-    fn advance<M>(&mut self, at: usize, ground: &mut Ground<'_, M>) -> Result<()> {
+    /// Goes on to the next record of the winner's source.
+    fn advance<M>(&mut self, lane: u32, ground: &mut Ground<'_, M>) -> Result<()> {
+        let at = lane as usize;
         let Source { mut reader, head } = self.sources[at].ok_or(LOST)?;
         reader.advance(head);
-        self.read(at, reader, ground)
+        self.read(at, reader, ground)?;
+        let prefix = self.prefix(lane, ground.buffers);
+        let Ground { tree, buffers, .. } = ground;
+        tree.replace(prefix, |one, other| self.is_before(one, other, buffers));
+        Ok(())
     }
 
     fn read<M>(

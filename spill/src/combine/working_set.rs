@@ -2,12 +2,14 @@
 
 use bywash_core::combine::{AccumulatorSize, Table};
 use bywash_core::memory::{Area, Array, Consumer};
+use bywash_core::merge::LoserTree;
 use bywash_core::policy::CombineSizing;
 use bywash_core::{Error, ErrorKind, Figure, Result};
 
 use super::batch::BatchBuffer;
 use super::frames::{FrameReader, FrameWriter, RecordReader};
 use super::level::Level;
+use super::sorted::FAN_IN;
 use super::spec::CombineSpec;
 use crate::writer::WriteBuffer;
 
@@ -27,6 +29,8 @@ pub(super) struct WorkingSet {
     pub(super) reader: FrameReader,
     /// Where a run is decoded to while it is the only one that is read.
     pub(super) read: Option<Area>,
+    /// Which run's record comes next in a merge by key.
+    pub(super) tree: LoserTree,
     /// The record that a merge by key puts together.
     pub(super) pending: Area,
     /// Buffers of a merge by key whose records are too large for the table's floor.
@@ -82,6 +86,7 @@ impl WorkingSet {
             write: WriteBuffer::try_new(consumer, sizing.write_bytes)?,
             reader: FrameReader::try_new(consumer, spec.codec, sizing.frame_bytes)?,
             read: Some(Area::try_new(consumer, read_bytes(sizing))?),
+            tree: LoserTree::try_new(consumer, FAN_IN)?,
             pending: Area::try_new(consumer, sizing.record_bytes)?,
             wide: None,
         };
@@ -103,6 +108,7 @@ impl WorkingSet {
             Array::<u8>::bytes_for(sizing.write_bytes),
             FrameReader::bytes_for(spec.codec, sizing.frame_bytes),
             Area::len_for(read_bytes(sizing)) as u64,
+            LoserTree::bytes_for(FAN_IN),
             Area::len_for(sizing.record_bytes) as u64,
             BatchBuffer::bytes_for(sizing.batch_bytes, sizing.batch_rows),
         ];

@@ -1,11 +1,11 @@
-//! The caller's handles on a sort, and the ledger's.
+//! The caller's handles on a sort.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use bywash_core::block::KeptBlock;
-use bywash_core::memory::{ChargeMode, Consumer, Reclaimed, SpillCause, Spillable, TaskMemory};
+use bywash_core::memory::{ChargeMode, SpillCause, TaskMemory};
 use bywash_core::port::PartitionSink;
 use bywash_core::{Error, ErrorKind, Result};
 
@@ -13,6 +13,7 @@ use super::engine::{Engine, Stage};
 use super::memory::SortMemory;
 use super::progress::{CANCELLED, SortCanceller, SortProgress, SortSignals};
 use super::spec::SortSpec;
+use crate::handle::{Answers, Handle, Reclaim};
 use crate::spill_dirs::SpillDirs;
 
 /// Sorts rows inside a budget: takes batches, spills when the ledger says so, gives them back in order.
@@ -52,7 +53,8 @@ use crate::spill_dirs::SpillDirs;
 /// ```
 #[derive(Debug)]
 pub struct Sorter {
-    shared: Arc<Shared>,
+    handle: Handle<Engine>,
+    signals: Arc<SortSignals>,
 }
 
 /// The sorted rows, batch by batch.
@@ -61,26 +63,10 @@ pub struct Sorter {
 /// on from there. After an error it gives nothing more.
 #[derive(Debug)]
 pub struct SortedBatches {
-    shared: Arc<Shared>,
+    handle: Handle<Engine>,
+    signals: Arc<SortSignals>,
     schema: SchemaRef,
     has_ended: bool,
-}
-
-#[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
-    consumer: Consumer,
-    signals: Arc<SortSignals>,
-}
-
-#[derive(Debug)]
-enum State {
-    Open(Box<Engine>),
-    /// An operation failed: what was written is no longer known.
-    Failed(ErrorKind),
-    /// A spill that another thread asked for failed; the next operation reports it.
-    FailedReclaim(Error),
-    Finished,
 }
 
 impl Sorter {
@@ -104,11 +90,7 @@ impl Sorter {
             mode: ChargeMode::Ledger,
             kept: KeptBlock::default(),
         };
-        let state = Mutex::new(State::Open(Box::new(engine)));
-        let shared = Arc::new(Shared { state, consumer: consumer.clone(), signals });
-        let spillable: Weak<Shared> = Arc::downgrade(&shared);
-        consumer.set_spillable(spillable);
-        Ok(Self { shared })
+        Ok(Self { handle: Handle::new(engine, consumer), signals })
     }
 
     /// Takes the rows of a batch of the sort's schema.
@@ -119,7 +101,7 @@ impl Sorter {
     /// `Poisoned`.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         let check = |engine: &Engine| engine.spec.layout().check_batch(batch);
-        self.shared.operate(check, |engine| engine.write(batch))
+        self.handle.operate_if(check, |engine| engine.write(batch))
     }
 
     /// Spills what is sorted; returns the bytes given back.
@@ -127,7 +109,7 @@ impl Sorter {
     /// # Errors
     /// As [`Sorter::write`].
     pub fn spill(&mut self) -> Result<u64> {
-        self.shared.operate(|_| Ok(()), |engine| engine.spill(SpillCause::Request))
+        self.handle.operate(|engine| engine.spill(SpillCause::Request))
     }
 
     /// Sorts what is left and begins to give rows out, in batches charged as `mode` says. With runs on
@@ -137,14 +119,11 @@ impl Sorter {
     /// # Errors
     /// As [`Sorter::write`].
     pub fn finish(self, mode: ChargeMode) -> Result<SortedBatches> {
-        let schema = self.shared.operate(
-            |_| Ok(()),
-            |engine| {
-                engine.begin_reading(mode)?;
-                Ok(Arc::clone(engine.spec.schema()))
-            },
-        )?;
-        Ok(SortedBatches { shared: self.shared, schema, has_ended: false })
+        let schema = self.handle.operate(|engine| {
+            engine.begin_reading(mode)?;
+            Ok(Arc::clone(engine.spec.schema()))
+        })?;
+        Ok(SortedBatches { handle: self.handle, signals: self.signals, schema, has_ended: false })
     }
 
     /// Sends all rows in order to `sink`, as blocks of partition 0 of the format of map outputs, however
@@ -153,23 +132,24 @@ impl Sorter {
     /// # Errors
     /// As [`Sorter::write`], and what the sink fails with; part may have been sent then.
     pub fn finish_into(self, sink: &mut dyn PartitionSink) -> Result<(u64, u64)> {
-        self.shared.operate(
-            |_| Ok(()),
-            |engine| {
-                engine.begin_reading(ChargeMode::Ledger)?;
-                engine.write_into(sink)
-            },
-        )
+        self.handle.operate(|engine| {
+            engine.begin_reading(ChargeMode::Ledger)?;
+            engine.write_into(sink)
+        })
     }
 
     /// What was done so far. Takes no lock.
     pub fn progress(&self) -> SortProgress {
-        self.shared.signals.snapshot()
+        self.signals.snapshot()
+    }
+
+    pub(super) const fn signals(&self) -> &Arc<SortSignals> {
+        &self.signals
     }
 
     /// Something to cancel this sort with, from any thread and also while it is read.
     pub fn canceller(&self) -> SortCanceller {
-        self.shared.canceller()
+        canceller(&self.handle, &self.signals)
     }
 }
 
@@ -181,12 +161,12 @@ impl SortedBatches {
 
     /// What was done so far. Takes no lock.
     pub fn progress(&self) -> SortProgress {
-        self.shared.signals.snapshot()
+        self.signals.snapshot()
     }
 
     /// Something to cancel this sort with, from any thread.
     pub fn canceller(&self) -> SortCanceller {
-        self.shared.canceller()
+        canceller(&self.handle, &self.signals)
     }
 
     /// Writes what is left in memory to disk and goes on from there; returns the bytes given back.
@@ -194,7 +174,7 @@ impl SortedBatches {
     /// # Errors
     /// As [`Sorter::write`].
     pub fn spill(&mut self) -> Result<u64> {
-        self.shared.operate(|_| Ok(()), |engine| engine.spill(SpillCause::Request))
+        self.handle.operate(|engine| engine.spill(SpillCause::Request))
     }
 }
 
@@ -208,13 +188,10 @@ impl Iterator for SortedBatches {
             return None;
         }
         // Rows that there was no memory for are not lost: no failure of the sort.
-        let next = self.shared.operate(
-            |_| Ok(()),
-            |engine| match engine.next_batch() {
-                Err(error) if error.kind() == ErrorKind::BudgetHeldByCaller => Ok(Err(error)),
-                next => next.map(Ok),
-            },
-        );
+        let next = self.handle.operate(|engine| match engine.next_batch() {
+            Err(error) if error.kind() == ErrorKind::BudgetHeldByCaller => Ok(Err(error)),
+            next => next.map(Ok),
+        });
         match next {
             Ok(Ok(Some(batch))) => Some(Ok(batch)),
             Ok(Ok(None)) => {
@@ -230,102 +207,37 @@ impl Iterator for SortedBatches {
     }
 }
 
-impl Shared {
-    /// Does `work` unless `check` refuses it. When `work` fails, nobody knows what was done: the sort
-    /// ends before another thread can ask it to spill.
-    fn operate<T>(
-        &self,
-        check: impl FnOnce(&Engine) -> Result<()>,
-        work: impl FnOnce(&mut Engine) -> Result<T>,
-    ) -> Result<T> {
-        let mut state = self.lock();
-        let State::Open(engine) = &mut *state else {
-            let error = std::mem::replace(&mut *state, State::Finished).into_error();
-            *state = State::Failed(error.kind());
-            return Err(error);
-        };
-        let checked = check(engine);
-        let refused = checked.is_err();
-        let outcome = checked
-            .and_then(|()| work(engine))
-            .and_then(|value| engine.answer_reclaim().map(|()| value));
-        if let (false, Err(error)) = (refused, &outcome) {
-            self.fail(&mut state, State::Failed(error.kind()));
-        }
-        drop(state);
-        // Whoever asked just before the lock was given up was told that the sort is busy.
-        if self.consumer.is_wanted() {
-            self.reclaim(0);
-        }
-        outcome
-    }
-
-    fn canceller(&self) -> SortCanceller {
-        SortCanceller { signals: Arc::clone(&self.signals), waits: self.consumer.canceller() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        let locked = self.state.lock();
-        locked.unwrap_or_else(|poisoned| self.panicked(poisoned))
-    }
-
-    /// A call panicked, in this thread or another: what it was changing is in no known state.
-    fn panicked<'a>(&self, poisoned: PoisonError<MutexGuard<'a, State>>) -> MutexGuard<'a, State> {
-        let mut state = poisoned.into_inner();
-        if matches!(*state, State::Open(_)) {
-            self.fail(&mut state, State::Failed(ErrorKind::Poisoned));
-        }
-        state
-    }
-
-    /// Gives up all that the sort holds.
-    fn fail(&self, state: &mut State, failed: State) {
-        *state = failed;
-        self.consumer.set_reclaimable(0);
-    }
+fn canceller(handle: &Handle<Engine>, signals: &Arc<SortSignals>) -> SortCanceller {
+    SortCanceller { signals: Arc::clone(signals), waits: handle.consumer().canceller() }
 }
 
-impl Spillable for Shared {
+impl Reclaim for Engine {
+    const ANSWERS: Answers = Answers {
+        cancelled: CANCELLED,
+        poisoned: Error::new(
+            ErrorKind::Poisoned,
+            "an earlier operation of this sort failed; sort again from the start",
+        ),
+        finished: Error::new(ErrorKind::InvalidState, "this sort is finished"),
+        busy_here: Error::new(
+            ErrorKind::InvalidState,
+            "this sort is writing or spilling on this very thread; a host's callback cannot use it",
+        ),
+        panicked: Error::internal("a spill of this sort panicked"),
+    };
+
     /// Gives areas that nothing is in; else spills all that is in memory and not given out.
-    fn reclaim(&self, bytes: u64) -> Reclaimed {
-        let mut state = match self.state.try_lock() {
-            Ok(state) => state,
-            Err(TryLockError::Poisoned(poisoned)) => self.panicked(poisoned),
-            Err(TryLockError::WouldBlock) => return Reclaimed::Busy,
-        };
-        let State::Open(engine) = &mut *state else {
-            return Reclaimed::Freed(0);
-        };
-        if self.consumer.reclaimable() == 0 {
-            self.consumer.take_wanted();
-            return Reclaimed::Freed(0);
-        }
-        let held = self.consumer.granted();
-        let pooled = engine.drop_pool();
+    fn reclaim(&mut self, bytes: u64) -> Result<()> {
+        let pooled = self.drop_pool();
         if pooled > 0 && pooled >= bytes && bytes > 0 {
             self.consumer.take_wanted();
-            engine.note_reclaimable();
-            return Reclaimed::Freed(held.saturating_sub(self.consumer.granted()));
+            self.note_reclaimable();
+            return Ok(());
         }
-        if let Err(error) = engine.spill(SpillCause::Reclaim) {
-            self.fail(&mut state, State::FailedReclaim(error));
-        }
-        Reclaimed::Freed(held.saturating_sub(self.consumer.granted()))
+        self.spill(SpillCause::Reclaim).map(drop)
     }
-}
 
-impl State {
-    fn into_error(self) -> Error {
-        match self {
-            Self::FailedReclaim(error) => error,
-            Self::Failed(ErrorKind::Cancelled) => CANCELLED,
-            Self::Failed(_) => Error::new(
-                ErrorKind::Poisoned,
-                "an earlier operation of this sort failed; sort again from the start",
-            ),
-            Self::Open(_) | Self::Finished => {
-                Error::new(ErrorKind::InvalidState, "this sort is finished")
-            }
-        }
+    fn answer_reclaim(&mut self) -> Result<()> {
+        self.answer_reclaim()
     }
 }

@@ -15,7 +15,9 @@ mod progress;
 mod read;
 mod spec;
 mod spill;
+mod totals;
 
 pub use handle::{SortedBatches, Sorter};
 pub use progress::{SortCanceller, SortProgress};
 pub use spec::{SortSpec, minimum_sort_budget};
+pub use totals::{SortSummary, SortTotals};

@@ -1,5 +1,6 @@
 //! What a sort has done so far, and stopping it.
 
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -23,6 +24,17 @@ pub struct SortProgress {
     pub passes: u64,
     /// Runs the last merge took.
     pub fan_in: u64,
+}
+
+impl AddAssign for SortProgress {
+    /// Sums; of passes and fan-in the larger.
+    fn add_assign(&mut self, other: Self) {
+        self.write += other.write;
+        self.runs += other.runs;
+        self.rows_out += other.rows_out;
+        self.passes = self.passes.max(other.passes);
+        self.fan_in = self.fan_in.max(other.fan_in);
+    }
 }
 
 /// What other threads may see and set without a sorter's lock.

@@ -1,7 +1,9 @@
 //! The one table of metrics.
 
+mod combine;
 mod dirs;
 mod memory;
+mod sort;
 mod spill;
 mod write;
 
@@ -9,12 +11,14 @@ use super::MetricValue;
 use super::family::{MetricFamily, MetricGroup, MetricLabel, Samples};
 
 /// All metrics, in the order of the text.
-pub static GROUPS: [MetricGroup; 5] = [
+pub static GROUPS: [MetricGroup; 7] = [
     MetricGroup::new("Build", "Which library this is.", &BUILD),
     MetricGroup::new(memory::TITLE, memory::ABOUT, &memory::FAMILIES),
     MetricGroup::new(spill::TITLE, spill::ABOUT, &spill::FAMILIES),
     MetricGroup::new(dirs::TITLE, dirs::ABOUT, &dirs::FAMILIES),
     MetricGroup::new(write::TITLE, write::ABOUT, &write::FAMILIES),
+    MetricGroup::new(sort::TITLE, sort::ABOUT, &sort::FAMILIES),
+    MetricGroup::new(combine::TITLE, combine::ABOUT, &combine::FAMILIES),
 ];
 
 /// The labels in use.
@@ -33,8 +37,8 @@ pub static LABELS: [MetricLabel; 5] = [
     ),
     MetricLabel::new(
         "phase",
-        "what a writer spends time on: `stage`, `sort`, `spill`, `output`, \
-        `commit`",
+        "what a writer or a sort spends time on: `stage`, `sort`, `spill`, `output`, `commit` (a \
+        writer only)",
     ),
     MetricLabel::new("version", "the version of the library"),
 ];

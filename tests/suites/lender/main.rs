@@ -4,5 +4,6 @@
 
 mod charge;
 mod rules;
+mod spills;
 mod waiting;
 mod writers;

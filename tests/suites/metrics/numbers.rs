@@ -70,6 +70,28 @@ fn distinct() -> MetricsSnapshot {
     progress.spill_time = Duration::from_millis(10);
     progress.output_time = Duration::from_micros(11);
     progress.commit_time = Duration::ZERO;
+    let sorts = &mut snapshot.sorts;
+    (sorts.sorts, sorts.open) = (4001, 4002);
+    let progress = &mut sorts.progress;
+    progress.write.rows = 4003;
+    progress.write.bytes = 4004;
+    progress.rows_out = 4005;
+    progress.write.spilled_bytes = 4006;
+    progress.runs = 4007;
+    progress.write.run_merges = 4008;
+    progress.write.stage_time = Duration::from_nanos(9);
+    progress.write.sort_time = Duration::from_secs(10);
+    progress.write.spill_time = Duration::from_millis(11);
+    progress.write.output_time = Duration::from_micros(12);
+    let combiners = &mut snapshot.combiners;
+    (combiners.combiners, combiners.open) = (5001, 5002);
+    let progress = &mut combiners.progress;
+    progress.records = 5003;
+    progress.bytes = 5004;
+    progress.groups = 5005;
+    progress.spilled_bytes = 5006;
+    progress.run_merges = 5007;
+    progress.sorted_parts = 5008;
     snapshot
 }
 
@@ -131,6 +153,26 @@ fn every_number_is_the_snapshots() {
         write_seconds_total{phase=spill} 0.010000000
         write_seconds_total{phase=output} 0.000011000
         write_seconds_total{phase=commit} 0.000000000
+        sorts_total 4001
+        sorts_open 4002
+        sort_rows_total 4003
+        sort_input_bytes_total 4004
+        sort_rows_out_total 4005
+        sort_spilled_bytes_total 4006
+        sort_runs_total 4007
+        sort_run_merges_total 4008
+        sort_seconds_total{phase=stage} 0.000000009
+        sort_seconds_total{phase=sort} 10.000000000
+        sort_seconds_total{phase=spill} 0.011000000
+        sort_seconds_total{phase=output} 0.000012000
+        combiners_total 5001
+        combiners_open 5002
+        combine_records_total 5003
+        combine_input_bytes_total 5004
+        combine_groups_total 5005
+        combine_spilled_bytes_total 5006
+        combine_run_merges_total 5007
+        combine_sorted_parts_total 5008
     ";
     let dir = "dir=/a \"quoted\" \\ path";
     let expected: BTreeMap<String, String> = expected

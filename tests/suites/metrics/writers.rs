@@ -1,6 +1,9 @@
-//! Sums over writers: they go on when writers end and keep none of them alive.
+//! Sums over writers, sorts and combiners: they go on when these end and keep none of them alive.
 
-use bywash::{MemoryLedger, Metrics};
+use bywash::{
+    Aggregate, ChargeMode, ColumnCombiner, CombineSpec, Combiner, Count, GroupSpec, KeyValues,
+    MemoryLedger, Metrics, Slices, SortColumn, SortSpec, Sorter,
+};
 use bywash_tests::writers::Writers;
 
 #[test]
@@ -35,6 +38,50 @@ fn sums_never_fall_and_no_writer_is_kept() {
     metrics.watch_writer(&third);
     let summary = metrics.snapshot().writers;
     assert_eq!((summary.writers, summary.open, summary.progress.rows), (3, 1, 211));
+}
+
+#[test]
+fn sorts_and_combiners_are_summed_too() {
+    let writers = Writers::new();
+    let spill_dirs = &writers.dirs.spill;
+    let ledger = MemoryLedger::new(64 << 20);
+    let metrics = Metrics::new(&ledger);
+    let task = ledger.admit(1, 0).unwrap().remove(0);
+    let rows = writers.rows(100);
+
+    for ended in 0..2 {
+        let spec = SortSpec::new(rows.schema(), &[SortColumn::ascending(0)]).unwrap();
+        let mut sorter = Sorter::new(&spec, &task, spill_dirs).unwrap();
+        metrics.watch_sorter(&sorter);
+        sorter.write(&rows).unwrap();
+        sorter.spill().unwrap();
+        let mut sorted = sorter.finish(ChargeMode::Ledger).unwrap();
+        assert_eq!(sorted.next().unwrap().unwrap().num_rows(), 100);
+        let sorts = metrics.snapshot().sorts;
+        assert_eq!((sorts.sorts, sorts.open), (ended + 1, 1));
+        assert_eq!(sorts.progress.write.rows, 100 * (ended + 1));
+        assert_eq!(sorts.progress.rows_out, 100 * (ended + 1));
+        assert_eq!((sorts.progress.runs, sorts.progress.passes), (ended + 1, 1));
+        drop(sorted);
+        assert_eq!(metrics.snapshot().sorts.open, 0);
+    }
+
+    let mut records = Combiner::new(&CombineSpec::new(), Count, &task, spill_dirs).unwrap();
+    metrics.watch_combiner(&records);
+    let keys: [&[u8]; 3] = [b"a", b"b", b"a"];
+    let keys = || Slices::Each(&keys);
+    records.write(&KeyValues::try_new(keys(), keys()).unwrap()).unwrap();
+    assert_eq!(records.finish().unwrap().drain_into(|_| Ok(())).unwrap(), 2);
+    let spec = GroupSpec::new(rows.schema(), &[0], &[Aggregate::CountRows]).unwrap();
+    let mut columns = ColumnCombiner::new(&spec, &task, spill_dirs).unwrap();
+    metrics.watch_column_combiner(&columns);
+    columns.write(&rows).unwrap();
+    let combiners = metrics.snapshot().combiners;
+    assert_eq!((combiners.combiners, combiners.open), (2, 1));
+    assert_eq!((combiners.progress.records, combiners.progress.groups), (103, 2));
+    drop(columns);
+    assert_eq!(metrics.snapshot().combiners.open, 0);
+    assert_eq!(ledger.granted(), 0);
 }
 
 #[test]

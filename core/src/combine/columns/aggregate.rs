@@ -103,10 +103,9 @@ impl Aggregates {
     pub fn write(&self, views: &[ColumnView], from: usize, target: &mut [u8]) {
         target.fill(0);
         for each in &self.each {
-            let view = views.get(each.index);
-            for (at, row) in target.chunks_exact_mut(self.width.max(1)).enumerate() {
-                each.write(view, from + at, &mut row[each.offset..]);
-            }
+            let rows = target.chunks_exact_mut(self.width.max(1));
+            let places = rows.map(|row| &mut row[each.offset..each.offset + each.bytes()]);
+            each.write(views.get(each.index), from, places);
         }
     }
 
@@ -222,49 +221,77 @@ impl Each {
         }
     }
 
-    /// Writes what one row contributes; `target` is zeros.
-    fn write(&self, view: Option<&ColumnView>, row: usize, target: &mut [u8]) {
+    /// Writes what rows from `from` on contribute, each to its place of zeros.
+    fn write<'a>(
+        &self,
+        view: Option<&ColumnView>,
+        from: usize,
+        places: impl Iterator<Item = &'a mut [u8]>,
+    ) {
         if self.what == What::CountRows {
-            target[..8].copy_from_slice(&1u64.to_le_bytes());
+            places.for_each(|place| place.copy_from_slice(&1u64.to_le_bytes()));
             return;
         }
-        let Some(view) = view else {
+        let Some((values, nulls)) = view.map(|view| (view.values(), view.nulls())) else {
             return;
         };
-        let values = view.values();
-        let is_null =
-            matches!(values, Values::Null) || view.nulls().is_some_and(|nulls| nulls.is_null(row));
-        if is_null {
-            return;
-        }
+        let is_null = |row| nulls.is_some_and(|nulls| nulls.is_null(row));
         if self.what == What::Count {
-            target[..8].copy_from_slice(&1u64.to_le_bytes());
+            let is_null = |row| matches!(values, Values::Null) || is_null(row);
+            for (_, place) in (from..).zip(places).filter(|(row, _)| !is_null(*row)) {
+                place.copy_from_slice(&1u64.to_le_bytes());
+            }
             return;
         }
         let Values::Fixed(bytes) = values else {
             return;
         };
-        let value = &bytes[row * self.input_width..(row + 1) * self.input_width];
-        target[0] = 1;
-        let target = &mut target[1..self.bytes()];
+        let values = &bytes[from * self.input_width..];
+        match (self.input_width, nulls) {
+            (8, None) => self.write_all::<8>(values, places),
+            (4, None) => self.write_all::<4>(values, places),
+            (width, _) => {
+                let values = values.chunks_exact(width.max(1)).zip(places);
+                for (_, (value, place)) in (from..).zip(values).filter(|(row, _)| !is_null(*row)) {
+                    self.write_value(value, place);
+                }
+            }
+        }
+    }
+
+    /// As [`Each::write`], without nulls, for a width that the compiler knows.
+    fn write_all<'a, const WIDTH: usize>(
+        &self,
+        values: &[u8],
+        places: impl Iterator<Item = &'a mut [u8]>,
+    ) {
+        for (value, place) in values.as_chunks::<WIDTH>().0.iter().zip(places) {
+            self.write_value(value, place);
+        }
+    }
+
+    #[inline]
+    fn write_value(&self, value: &[u8], place: &mut [u8]) {
+        place[0] = 1;
+        let place = &mut place[1..];
         match self.what {
             What::SumInteger { signed } => {
-                target.copy_from_slice(&integer(value, signed).to_le_bytes());
+                place.copy_from_slice(&integer(value, signed).to_le_bytes());
             }
-            What::SumFloat => target.copy_from_slice(&double(value).to_le_bytes()),
-            What::Extreme { kind, .. } => match (kind, target.len()) {
-                (Kind::Float, _) => target.copy_from_slice(&order_bits(value).to_le_bytes()),
+            What::SumFloat => place.copy_from_slice(&double(value).to_le_bytes()),
+            What::Extreme { kind, .. } => match (kind, place.len()) {
+                (Kind::Float, _) => place.copy_from_slice(&order_bits(value).to_le_bytes()),
                 (kind, 8) => {
                     // In the order of unsigned numbers.
                     let bytes = integer(value, kind == Kind::Signed).to_le_bytes();
-                    target.copy_from_slice(&bytes[..8]);
+                    place.copy_from_slice(&bytes[..8]);
                     if kind == Kind::Signed {
-                        target[7] ^= 0x80;
+                        place[7] ^= 0x80;
                     }
                 }
                 _ => {
-                    target.copy_from_slice(&integer(value, true).to_le_bytes());
-                    target[15] ^= 0x80;
+                    place.copy_from_slice(&integer(value, true).to_le_bytes());
+                    place[15] ^= 0x80;
                 }
             },
             What::CountRows | What::Count => {}
@@ -363,6 +390,7 @@ fn sum(data_type: &DataType) -> Option<(What, DataType)> {
 }
 
 /// A little-endian integer of up to 16 bytes.
+#[inline]
 fn integer(value: &[u8], signed: bool) -> i128 {
     let negative = signed && value.last().is_some_and(|last| last & 0x80 != 0);
     let mut bytes = [if negative { 0xff } else { 0 }; 16];

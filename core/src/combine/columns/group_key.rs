@@ -75,6 +75,10 @@ impl GroupKeys {
             let view = &views[column.index];
             let marker = u32::from(column.nullable);
             let values = view.values();
+            if view.nulls().is_none() && column.kind != Kind::Variable {
+                column.add_width(from, lengths)?;
+                continue;
+            }
             for (at, length) in lengths.iter_mut().enumerate() {
                 let row = from + at;
                 let is_null = view.nulls().is_some_and(|nulls| nulls.is_null(row));
@@ -108,6 +112,11 @@ impl GroupKeys {
         for column in &self.columns {
             let view = &views[column.index];
             let values = view.values();
+            if let (Values::Fixed(bytes), None) = (values, view.nulls())
+                && column.write_numbers(&bytes[from * column.width..], places, target)
+            {
+                continue;
+            }
             for (at, place) in places.iter_mut().enumerate() {
                 let row = from + at;
                 let mut end = *place as usize;
@@ -127,6 +136,55 @@ impl GroupKeys {
 }
 
 impl KeyColumn {
+    /// The lengths of values that are all there and of one width.
+    fn add_width(&self, from: usize, lengths: &mut [u32]) -> Result<()> {
+        let more = u32::from(self.nullable) + to_u32(self.width);
+        for (row, length) in (from..).zip(lengths) {
+            let sum = length.saturating_add(more);
+            if i32::try_from(sum).is_err() {
+                return Err(TOO_LONG.with(Figure::Row, row).with(Figure::Length, sum));
+            }
+            *length = sum;
+        }
+        Ok(())
+    }
+
+    /// Writes integers that are all there, of a width that the compiler knows; false, and nothing
+    /// written, if they are not such.
+    fn write_numbers(&self, values: &[u8], places: &mut [u32], target: &mut [u8]) -> bool {
+        let sign = match self.kind {
+            Kind::Signed => 0x80,
+            Kind::Unsigned => 0,
+            _ => return false,
+        };
+        match self.width {
+            8 => self.write_all::<8>(values, sign, places, target),
+            4 => self.write_all::<4>(values, sign, places, target),
+            _ => return false,
+        }
+        true
+    }
+
+    fn write_all<const WIDTH: usize>(
+        &self,
+        values: &[u8],
+        sign: u8,
+        places: &mut [u32],
+        target: &mut [u8],
+    ) {
+        let marker = usize::from(self.nullable);
+        for (value, place) in values.as_chunks::<WIDTH>().0.iter().zip(places) {
+            let mut value = *value;
+            value.reverse();
+            value[0] ^= sign;
+            let start = *place as usize;
+            target[start..start + marker].fill(1);
+            let end = start + marker + WIDTH;
+            target[start + marker..end].copy_from_slice(&value);
+            *place = to_u32(end);
+        }
+    }
+
     fn write_value(
         &self,
         values: Values<'_>,
