@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bywash_core::combine::{Cursor, Input, KeyHash, Merge, Mode, Put};
 use bywash_core::memory::{Consumer, Party, Spill, SpillCause};
-use bywash_core::{Figure, Result};
+use bywash_core::{Error, ErrorKind, Figure, Result};
 
 use super::ONE_RECORD;
 use super::frames::{FrameWriter, RecordReader, Segment};
@@ -74,6 +74,7 @@ impl<M: Merge> Engine<M> {
         for row in 0..records.len() {
             if row % STEP == 0 {
                 self.signals.check_cancelled()?;
+                self.note_growth();
                 self.answer_reclaim()?;
             }
             let (key, value) = (records.key(row), records.value(row));
@@ -82,7 +83,7 @@ impl<M: Merge> Engine<M> {
                 Values::Raw => Input::Value(value),
                 Values::Accumulators => Input::Accumulator(value),
             };
-            self.put(key, input, Target::Level(0))?;
+            self.put(key, input, Target::Level(0)).map_err(|error| name_row(error, row))?;
         }
         Signals::add(&self.signals.records, records.len() as u64);
         Signals::add(&self.signals.bytes, bytes as u64);
@@ -125,7 +126,7 @@ impl<M: Merge> Engine<M> {
         Ok(table.len() <= before / 2)
     }
 
-    fn too_large(&self, key: &[u8], input: Input<'_>) -> bywash_core::Error {
+    fn too_large(&self, key: &[u8], input: Input<'_>) -> Error {
         let (Input::Value(value) | Input::Accumulator(value)) = input;
         self.consumer.name_holders(ONE_RECORD.with(Figure::RowBytes, key.len() + value.len()))
     }
@@ -201,7 +202,7 @@ impl<M: Merge> Engine<M> {
     }
 
     /// Writes the groups that were not given out yet to a file of their own.
-    fn drain(
+    pub(super) fn drain(
         &mut self,
         mut cursor: Cursor,
         cause: SpillCause,
@@ -299,12 +300,23 @@ impl<M: Merge> Engine<M> {
         Ok(merged + bytes)
     }
 
+    /// Says what a spill would give back: whoever asks for memory asks those who have some.
     pub(super) fn note_reclaimable(&self) {
         let bytes = match self.phase {
-            Phase::Filling | Phase::Table(_) => self.set.table.grown_bytes(),
+            // While a part is combined its table is spilled at the next step.
+            Phase::Filling | Phase::Table(_) | Phase::Parts => self.set.table.grown_bytes(),
             _ => 0,
         };
         self.consumer.set_reclaimable(bytes);
+    }
+
+    /// As [`Engine::note_reclaimable`], for every step: does nothing while nothing was granted.
+    pub(super) fn note_growth(&mut self) {
+        let granted = self.consumer.granted();
+        if granted != self.set.granted_noted {
+            self.set.granted_noted = granted;
+            self.note_reclaimable();
+        }
     }
 
     /// The hash of the entries that come from a part of `level`.
@@ -325,6 +337,14 @@ fn end_part(frames: &mut FrameWriter, sink: &mut FileSink<'_>, end: &mut u64) ->
     frames.end_segment(sink)?;
     *end = sink.position();
     Ok(())
+}
+
+/// An error about a record's size names its row, too.
+fn name_row(error: Error, row: usize) -> Error {
+    if error.kind() == ErrorKind::MemoryLimit && error.figure(Figure::RowBytes).is_some() {
+        return error.with(Figure::Row, row);
+    }
+    error
 }
 
 /// Records between two looks at what other threads ask for.

@@ -35,19 +35,52 @@ pub(super) struct WorkingSet {
     pub(super) pending: Area,
     /// Buffers of a merge by key whose records are too large for the table's floor.
     pub(super) wide: Option<Area>,
+    /// What was granted when it was last looked at what a spill would give back.
+    pub(super) granted_noted: u64,
+}
+
+/// What is made together with a working set, in one request, and as large as its sizes say.
+pub(super) trait Beside {
+    type Parts;
+
+    /// What it is charged.
+    fn bytes_for(&self, sizing: CombineSizing) -> u64;
+
+    fn make(&self, sizing: CombineSizing, consumer: &Consumer) -> Result<Self::Parts>;
+}
+
+/// Nothing.
+impl Beside for () {
+    type Parts = ();
+
+    fn bytes_for(&self, _: CombineSizing) -> u64 {
+        0
+    }
+
+    fn make(&self, _: CombineSizing, _: &Consumer) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl WorkingSet {
-    /// Reserves and allocates all parts, and a place for batches: the largest sizes that leave at
-    /// least half of the task's share to entries, else the smallest.
-    pub(super) fn try_new(
+    /// Reserves and allocates all parts, a place for batches and what is `beside`: the largest sizes
+    /// that leave at least half of the task's share to entries, else the smallest.
+    pub(super) fn try_new<B: Beside>(
         spec: &CombineSpec,
         accumulators: AccumulatorSize,
         consumer: &Consumer,
-    ) -> Result<(Self, BatchBuffer)> {
+        beside: &B,
+    ) -> Result<(Self, BatchBuffer, B::Parts)> {
         let budget = consumer.task_share();
         let (smallest, wanted) = spec.sizings(accumulators, budget)?;
-        let needed = Self::bytes_for(spec, smallest)?;
+        let bytes_for = |sizing| -> Result<u64> {
+            Ok(Self::bytes_for(spec, sizing)? + beside.bytes_for(sizing))
+        };
+        let make = |sizing| {
+            let (set, batch) = Self::of_size(spec, accumulators, consumer, sizing)?;
+            Ok((set, batch, beside.make(sizing, consumer)?))
+        };
+        let needed = bytes_for(smallest)?;
         if needed > budget {
             return Err(Error::new(
                 ErrorKind::MemoryLimit,
@@ -56,17 +89,17 @@ impl WorkingSet {
             .with(Figure::Requested, needed)
             .with(Figure::Available, budget));
         }
-        let bytes = Self::bytes_for(spec, wanted)?;
+        let bytes = bytes_for(wanted)?;
         if bytes <= budget / 2 && wanted != smallest {
             // Nobody waits for more than the least.
             match consumer.begin_birth_now(bytes) {
-                Ok(_birth) => return Self::of_size(spec, accumulators, consumer, wanted),
+                Ok(_birth) => return make(wanted),
                 Err(error) if error.kind() == ErrorKind::MemoryLimit => {}
                 Err(error) => return Err(error),
             }
         }
         let _birth = consumer.begin_birth(needed)?;
-        Self::of_size(spec, accumulators, consumer, smallest)
+        make(smallest)
     }
 
     fn of_size(
@@ -89,6 +122,7 @@ impl WorkingSet {
             tree: LoserTree::try_new(consumer, FAN_IN)?,
             pending: Area::try_new(consumer, sizing.record_bytes)?,
             wide: None,
+            granted_noted: 0,
         };
         Ok((set, BatchBuffer::try_new(consumer, sizing.batch_bytes, sizing.batch_rows)?))
     }
