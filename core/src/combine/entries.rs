@@ -135,7 +135,7 @@ impl Entries {
     /// Two entries: the second to be changed.
     pub(super) fn pair_mut(&mut self, one: Place, other: Place) -> Option<(&[u8], &mut [u8])> {
         let (shared, large) = (&mut self.shared[..], &mut self.large[..]);
-        let (one, other): ((&[u8], usize), (&mut [u8], usize)) = match (one, other) {
+        let ((one, from), (other, to)): (Part<&[u8]>, Part<&mut [u8]>) = match (one, other) {
             (Place::Shared { area: a, offset }, Place::Shared { area: b, offset: to })
                 if a == b =>
             {
@@ -164,7 +164,7 @@ impl Entries {
                 ((one.as_ref()?, 0), (other.as_mut()?, 0))
             }
         };
-        Some((one.0.get(one.1..)?, other.0.get_mut(other.1..)?))
+        Some((one.get(from..)?, other.get_mut(to..)?))
     }
 
     /// The next entry that was not replaced, in the order of their places; large ones come last.
@@ -293,3 +293,6 @@ fn has_room(grown: Result<()>) -> Result<bool> {
 const LIST: usize = 16;
 
 pub(super) const LOST: Error = Error::internal("a table of keys lost an area");
+
+/// Bytes of an area, and where in them an entry begins.
+type Part<B> = (B, usize);

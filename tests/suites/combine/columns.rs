@@ -1,6 +1,6 @@
 //! Grouped batches against a map of what rows look like.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -146,7 +146,7 @@ fn several_columns_with_strings_and_nulls_are_one_key() {
 
 #[test]
 fn what_comes_out_is_known_before_and_no_name_stands_twice() {
-    let metadata = |of: &str| [(of.to_owned(), "x".to_owned())].into();
+    let metadata = |of: &str| HashMap::from([(of.to_owned(), "x".to_owned())]);
     let keys = Field::new("count", DataType::Int64, false).with_metadata(metadata("field"));
     let fields = vec![keys, Field::new("sum(count)", DataType::Int64, false)];
     let schema = Arc::new(Schema::new(fields).with_metadata(metadata("schema")));
