@@ -3,6 +3,9 @@
 //! Runs are read through buffers in the table's floor, which holds no entries meanwhile; as many at
 //! once as fit there. More runs are merged into one first, the oldest first.
 
+#[cfg(test)]
+mod tests;
+
 use bywash_core::cast::to_u32;
 use bywash_core::combine::{AccumulatorSize, Merge, Mode};
 use bywash_core::key::Prefix;
@@ -16,10 +19,13 @@ use super::frames::{FrameReader, RecordAt, RecordReader};
 use super::level::{CombineRun, Level};
 use super::progress::Signals;
 use super::working_set::WorkingSet;
+use crate::run::RUNS_MAX;
 use crate::writer::write_file;
 
 /// Runs that are merged at once at most.
 pub(super) const FAN_IN: usize = 16;
+/// Readers of these runs are told apart from those of a level's: one window serves both.
+const FIRST_ID: usize = RUNS_MAX + 1;
 /// Bytes of a key or an accumulator at most, as in the table.
 const PART_BYTES_MAX: usize = i32::MAX as usize;
 
@@ -116,6 +122,13 @@ impl<M: Merge> Engine<M> {
 
     /// Merges the first `count` runs into one, which comes last.
     fn merge_first(&mut self, count: usize) -> Result<()> {
+        let merged = self.merge_into_one(count);
+        // Maybe in the middle of a run of a level: the window holds nothing of that any more.
+        self.set.reader.forget();
+        merged
+    }
+
+    fn merge_into_one(&mut self, count: usize) -> Result<()> {
         let (mut record_max, mut rows) = (0, 0);
         let set = &mut self.set;
         let (file, bytes) = write_file(&self.spill_dirs, |file| {
@@ -192,7 +205,8 @@ impl KeyMerge {
         ground.frames.forget();
         for run in 0..count {
             let segment = ground.sorted.segment(run, 0);
-            let reader = RecordReader::new(run, segment, ground.sorted.runs[run].record_max);
+            let record_max = ground.sorted.runs[run].record_max;
+            let reader = RecordReader::new(FIRST_ID + run, segment, record_max);
             merge.read(run, reader, ground)?;
         }
         let buffers = &*ground.buffers;
