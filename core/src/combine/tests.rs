@@ -1,5 +1,7 @@
 //! The table against a map of the standard library, at every amount of memory.
 
+mod refused;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
