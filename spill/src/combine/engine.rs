@@ -74,6 +74,7 @@ impl<M: Merge> Engine<M> {
         for row in 0..records.len() {
             if row % STEP == 0 {
                 self.signals.check_cancelled()?;
+                self.note_growth();
                 self.answer_reclaim()?;
             }
             let (key, value) = (records.key(row), records.value(row));
@@ -299,12 +300,23 @@ impl<M: Merge> Engine<M> {
         Ok(merged + bytes)
     }
 
+    /// Says what a spill would give back: whoever asks for memory asks those who have some.
     pub(super) fn note_reclaimable(&self) {
         let bytes = match self.phase {
-            Phase::Filling | Phase::Table(_) => self.set.table.grown_bytes(),
+            // While a part is combined its table is spilled at the next step.
+            Phase::Filling | Phase::Table(_) | Phase::Parts => self.set.table.grown_bytes(),
             _ => 0,
         };
         self.consumer.set_reclaimable(bytes);
+    }
+
+    /// As [`Engine::note_reclaimable`], for every step: does nothing while nothing was granted.
+    pub(super) fn note_growth(&mut self) {
+        let granted = self.consumer.granted();
+        if granted != self.set.granted_noted {
+            self.set.granted_noted = granted;
+            self.note_reclaimable();
+        }
     }
 
     /// The hash of the entries that come from a part of `level`.

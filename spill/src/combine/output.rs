@@ -83,6 +83,7 @@ impl<M: Merge> Engine<M> {
         self.set.wide = None;
         self.set.reader.forget();
         self.phase = Phase::Parts;
+        self.note_reclaimable();
     }
 
     /// Reads the next part: of the deepest level that has any left.
@@ -141,6 +142,7 @@ impl<M: Merge> Engine<M> {
             loop {
                 if found % STEP == 0 {
                     self.signals.check_cancelled()?;
+                    self.note_growth();
                     self.answer_while_combining(target)?;
                 }
                 let WorkingSet { levels, reader: frames, .. } = &mut self.set;

@@ -35,6 +35,31 @@ pub(super) struct WorkingSet {
     pub(super) pending: Area,
     /// Buffers of a merge by key whose records are too large for the table's floor.
     pub(super) wide: Option<Area>,
+    /// What was granted when it was last looked at what a spill would give back.
+    pub(super) granted_noted: u64,
+}
+
+/// What is made together with a working set, in one request, and as large as its sizes say.
+pub(super) trait Beside {
+    type Parts;
+
+    /// What it is charged.
+    fn bytes_for(&self, sizing: CombineSizing) -> u64;
+
+    fn make(&self, sizing: CombineSizing, consumer: &Consumer) -> Result<Self::Parts>;
+}
+
+/// Nothing.
+impl Beside for () {
+    type Parts = ();
+
+    fn bytes_for(&self, _: CombineSizing) -> u64 {
+        0
+    }
+
+    fn make(&self, _: CombineSizing, _: &Consumer) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl WorkingSet {
@@ -89,6 +114,7 @@ impl WorkingSet {
             tree: LoserTree::try_new(consumer, FAN_IN)?,
             pending: Area::try_new(consumer, sizing.record_bytes)?,
             wide: None,
+            granted_noted: 0,
         };
         Ok((set, BatchBuffer::try_new(consumer, sizing.batch_bytes, sizing.batch_rows)?))
     }

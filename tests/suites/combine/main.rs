@@ -6,6 +6,7 @@ mod columns;
 mod faults;
 mod levels;
 mod merges;
+mod offers;
 mod reclaim;
 mod shuffle;
 
