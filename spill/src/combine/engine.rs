@@ -202,7 +202,7 @@ impl<M: Merge> Engine<M> {
     }
 
     /// Writes the groups that were not given out yet to a file of their own.
-    fn drain(
+    pub(super) fn drain(
         &mut self,
         mut cursor: Cursor,
         cause: SpillCause,

@@ -2,7 +2,7 @@
 
 use bywash_core::combine::{Cursor, Input, Merge, Mode};
 use bywash_core::memory::SpillCause;
-use bywash_core::{Error, Result};
+use bywash_core::{Error, ErrorKind, Figure, Result};
 
 use super::batch::{BatchBuffer, larger_area};
 use super::engine::{Engine, Phase, Target};
@@ -16,13 +16,17 @@ impl<M: Merge> Engine<M> {
         batch.clear();
         self.signals.check_cancelled()?;
         self.answer_reclaim()?;
-        if let Phase::Drained { reader, .. } = &self.phase {
-            self.make_room_for_record(reader.record_max)?;
-        }
         while batch.is_empty() && !matches!(self.phase, Phase::Done) {
-            if self.give_out(batch)? {
-                self.end_source();
-                self.next_source()?;
+            if let Phase::Drained { reader, .. } = &self.phase {
+                self.make_room_for_record(reader.record_max)?;
+            }
+            match self.give_out(batch) {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.end_source();
+                    self.next_source()?;
+                }
+                Err(error) => self.make_room_for_group(error)?,
             }
         }
         Signals::add(&self.signals.groups, batch.batch().len() as u64);
@@ -73,6 +77,21 @@ impl<M: Merge> Engine<M> {
             Phase::Done => Ok(false),
             Phase::Filling => Err(NOT_FINISHED),
         }
+    }
+
+    /// Spills the table if it holds the memory that one of its groups needs to be given out.
+    fn make_room_for_group(&mut self, error: Error) -> Result<()> {
+        let Phase::Table(cursor) = self.phase else {
+            return Err(error);
+        };
+        if error.kind() != ErrorKind::MemoryLimit {
+            return Err(error);
+        }
+        let bytes = error.figure(Figure::RowBytes).unwrap_or(0);
+        self.consumer.take_wanted();
+        self.consumer.ask_others(bytes);
+        self.drain(cursor, SpillCause::Pressure, Some((self.consumer.party(), bytes)))?;
+        Ok(())
     }
 
     /// What was given out to its end is of no more use.

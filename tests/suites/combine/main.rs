@@ -4,6 +4,7 @@
 
 mod columns;
 mod faults;
+mod large;
 mod levels;
 mod merges;
 mod offers;
