@@ -4,14 +4,19 @@
 //! is refused.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test suite")]
 
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, RwLock};
 
-use bywash::{Codec, CombineSpec, Combiner, Count, KeyValues, MemoryLedger, Merge, Slices};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_schema::{DataType, Field, Schema};
+use bywash::{
+    Aggregate, ChargeMode, Codec, ColumnCombiner, CombineSpec, Combiner, Count, GroupSpec,
+    KeyValues, MemoryLedger, Merge, Slices,
+};
 use bywash_tests::alloc::{self, Event, Refusals};
 use bywash_tests::case::admit;
 use bywash_tests::child;
-use bywash_tests::combine::{Collect, Keys, Records, records};
+use bywash_tests::combine::{Collect, Keys, Records, key, records};
 use bywash_tests::dirs::Dirs;
 use bywash_tests::seed::{Rng, run_seed};
 
@@ -156,13 +161,53 @@ fn refused() {
         assert!(groups.len() > 2000);
 
         // What is being read is spilled without memory, too.
-        let mut combiner = Combiner::new(&spec, Count, &task, &dirs.spill).unwrap();
-        let few = records[..60].to_vec();
+        // No more keys than a table takes whose hash tells none apart, and more than its floor.
+        let mut combiner = Combiner::new(&spec, Collect, &task, &dirs.spill).unwrap();
+        let few: Records = (0..60).map(|number| (key(number), vec![1; 16 << 10])).collect();
         each_call(&few, |records| combiner.write(records).unwrap());
+        assert_eq!(combiner.progress().spills(), 0, "{name}: it fits");
         let combined = combiner.finish().unwrap();
-        let (_, refusals) = alloc::refuse(|| ledger.reclaim(u64::MAX));
+        let (freed, refusals) = alloc::refuse(|| ledger.reclaim(u64::MAX));
         assert_eq!(refusals, Refusals::default(), "{name}: a reclaim asked for memory");
-        drop(combined);
+        assert!(freed > 0, "{name}: there was something to give");
+        assert_eq!(combined.progress().spills_reclaim, 1, "{name}");
+        assert_eq!(bywash_tests::combine::read_all(combined).unwrap().len(), 60, "{name}");
+    }
+    columns_refused(&mut rng);
+}
+
+/// Rows of columns are spilled and finished without memory, too.
+fn columns_refused(rng: &mut Rng) {
+    let field = |name| Field::new(name, DataType::Int64, false);
+    let schema = Arc::new(Schema::new(vec![field("k"), field("v")]));
+    let aggregates = [Aggregate::Sum(1), Aggregate::CountRows];
+    let spec = GroupSpec::new(Arc::clone(&schema), &[0], &aggregates).unwrap();
+    for (name, combine) in specs() {
+        let spec = spec.clone().with_combine(combine);
+        let dirs = Dirs::new();
+        let minimum = spec.minimum_budget().unwrap();
+        let ledger = MemoryLedger::new(minimum + (4 << 20));
+        let task = admit(&ledger, minimum).unwrap();
+        let mut combiner = ColumnCombiner::new(&spec, &task, &dirs.spill).unwrap();
+        let mut write = |combiner: &mut ColumnCombiner| {
+            let keys: Int64Array = (0..5000).map(|_| Some(rng.below(3000).cast_signed())).collect();
+            let columns: Vec<ArrayRef> = vec![Arc::new(keys.clone()), Arc::new(keys)];
+            combiner.write(&RecordBatch::try_new(Arc::clone(&schema), columns).unwrap()).unwrap();
+        };
+        for spills in 0..4 {
+            write(&mut combiner);
+            if spills == 0 {
+                combiner.spill().unwrap();
+            }
+            let (freed, refusals) = alloc::refuse(|| combiner.spill());
+            freed.unwrap();
+            assert_eq!(refusals, Refusals::default(), "{name}: a spill asked for memory");
+        }
+        write(&mut combiner);
+        let (groups, refusals) = alloc::refuse(|| combiner.finish(ChargeMode::Detached));
+        assert_eq!(refusals, Refusals::default(), "{name}: a finish asked for memory");
+        let rows: usize = groups.unwrap().map(|batch| batch.unwrap().num_rows()).sum();
+        assert!((2000..=3000).contains(&rows), "{name}: {rows}");
     }
 }
 

@@ -9,6 +9,7 @@ use bywash_core::column::{ColumnView, Layout};
 use bywash_core::combine::Merge;
 use bywash_core::combine::columns::{Aggregate, Aggregates, GroupKeys, GroupRows};
 use bywash_core::memory::{Area, Array, ChargeMode, Consumer, Reservation, TaskMemory};
+use bywash_core::policy::CombineSizing;
 use bywash_core::{Error, ErrorKind, Figure, Result};
 
 use super::batch::{BatchBuffer, larger_area};
@@ -16,6 +17,7 @@ use super::handle::{CombineCanceller, Combined, Combiner};
 use super::progress::{CombineProgress, Signals};
 use super::records::{KeyValues, Slices};
 use super::spec::CombineSpec;
+use super::working_set::Beside;
 use crate::spill_dirs::SpillDirs;
 
 /// Rows turned into records at once.
@@ -41,6 +43,7 @@ pub struct ColumnCombiner {
     spec: GroupSpec,
     combiner: Combiner<Aggregates>,
     scratch: Scratch,
+    rows: GroupRows,
     /// Part of a batch may have been taken.
     is_failed: bool,
 }
@@ -68,6 +71,12 @@ enum Room {
 #[derive(Debug)]
 struct Scratch {
     consumer: Consumer,
+    parts: ScratchParts,
+}
+
+/// Its memory, made with the combiner.
+#[derive(Debug)]
+struct ScratchParts {
     keys: Area,
     /// Bytes of each key, then where each ends.
     lengths: Array<u32>,
@@ -106,14 +115,8 @@ impl GroupSpec {
     /// As [`CombineSpec::minimum_budget`].
     pub fn minimum_budget(&self) -> Result<u64> {
         let (smallest, _) = self.combine.sizings(self.aggregates.size(), 0)?;
-        let batch = BatchBuffer::capacity_for(smallest.batch_bytes, smallest.batch_rows);
-        let scratch = Scratch::bytes_for(self.aggregates.width(), self.key_bytes(batch)?);
+        let scratch = ScratchSize::new(self, &self.rows()?).bytes_for(smallest);
         Ok(self.combine.minimum_budget(&self.aggregates)? + scratch)
-    }
-
-    /// Bytes for keys: no fewer than a batch of so many bytes and groups takes.
-    fn key_bytes(&self, (bytes, rows): (usize, usize)) -> Result<usize> {
-        Ok(KEY_BYTES.max(to_usize(self.rows()?.bytes_max(bytes, rows))))
     }
 
     fn rows(&self) -> Result<GroupRows> {
@@ -127,11 +130,14 @@ impl ColumnCombiner {
     /// # Errors
     /// As [`Combiner::new`].
     pub fn new(spec: &GroupSpec, task: &TaskMemory, spill_dirs: &Arc<SpillDirs>) -> Result<Self> {
-        let combiner = Combiner::new(&spec.combine, spec.aggregates.clone(), task, spill_dirs)?;
+        let rows = spec.rows()?;
+        let (merge, size) = (spec.aggregates.clone(), ScratchSize::new(spec, &rows));
+        let (combiner, parts) =
+            Combiner::with_beside(&spec.combine, merge, task, spill_dirs, &size)?;
+        // What it grows by, and batches: asked for beside the combiner, which spills for it.
         let consumer = task.consumer("group-rows");
-        let key_bytes = spec.key_bytes(combiner.batch_capacity())?;
-        let scratch = Scratch::try_new(consumer, spec.aggregates.width(), key_bytes)?;
-        Ok(Self { spec: spec.clone(), combiner, scratch, is_failed: false })
+        let scratch = Scratch { consumer, parts };
+        Ok(Self { spec: spec.clone(), combiner, scratch, rows, is_failed: false })
     }
 
     /// Combines the rows of a batch of the spec's schema.
@@ -181,11 +187,10 @@ impl ColumnCombiner {
         if self.is_failed {
             return Err(FAILED);
         }
-        let rows = self.spec.rows()?;
-        let Self { combiner, scratch: Scratch { consumer, keys, .. }, .. } = self;
+        let Self { combiner, scratch: Scratch { consumer, parts }, rows, .. } = self;
         let combined = combiner.finish()?;
-        let room = Room::Area { _area: keys };
-        Ok(GroupBatches { combined, rows, consumer, mode, room: Some(room), is_done: false })
+        let room = Some(Room::Area { _area: parts.keys });
+        Ok(GroupBatches { combined, rows, consumer, mode, room, is_done: false })
     }
 
     /// What was done so far. Takes no lock.
@@ -241,25 +246,46 @@ impl Iterator for GroupBatches {
     }
 }
 
-impl Scratch {
-    fn try_new(consumer: Consumer, width: usize, key_bytes: usize) -> Result<Self> {
-        let _birth = consumer.begin_birth(Self::bytes_for(width, key_bytes))?;
-        Ok(Self {
-            keys: Area::try_new(&consumer, key_bytes)?,
-            lengths: Array::try_new(&consumer, STEP)?,
-            offsets: Array::try_new(&consumer, STEP + 1)?,
-            values: Area::try_new(&consumer, STEP * width)?,
-            consumer,
-        })
+/// How large a [`Scratch`] is.
+struct ScratchSize<'a> {
+    rows: &'a GroupRows,
+    /// Bytes of an accumulator.
+    width: usize,
+}
+
+impl<'a> ScratchSize<'a> {
+    const fn new(spec: &GroupSpec, rows: &'a GroupRows) -> Self {
+        Self { rows, width: spec.aggregates.width() }
     }
 
-    fn bytes_for(width: usize, key_bytes: usize) -> u64 {
-        Area::len_for(key_bytes) as u64
+    /// Bytes for keys: no fewer than a batch of groups takes, for it is made in their place.
+    fn key_bytes(&self, sizing: CombineSizing) -> usize {
+        let (bytes, rows) = BatchBuffer::capacity_for(sizing.batch_bytes, sizing.batch_rows);
+        KEY_BYTES.max(to_usize(self.rows.bytes_max(bytes, rows)))
+    }
+}
+
+impl Beside for ScratchSize<'_> {
+    type Parts = ScratchParts;
+
+    fn bytes_for(&self, sizing: CombineSizing) -> u64 {
+        Area::len_for(self.key_bytes(sizing)) as u64
             + Array::<u32>::bytes_for(STEP)
             + Array::<i32>::bytes_for(STEP + 1)
-            + Area::len_for(STEP * width) as u64
+            + Area::len_for(STEP * self.width) as u64
     }
 
+    fn make(&self, sizing: CombineSizing, consumer: &Consumer) -> Result<ScratchParts> {
+        Ok(ScratchParts {
+            keys: Area::try_new(consumer, self.key_bytes(sizing))?,
+            lengths: Array::try_new(consumer, STEP)?,
+            offsets: Array::try_new(consumer, STEP + 1)?,
+            values: Area::try_new(consumer, STEP * self.width)?,
+        })
+    }
+}
+
+impl Scratch {
     /// Turns as many rows as there is room for into records; returns how many.
     fn fill(
         &mut self,
@@ -268,35 +294,37 @@ impl Scratch {
         from: usize,
         left: usize,
     ) -> Result<usize> {
-        let lengths = &mut self.lengths[..left.min(STEP)];
+        let Self { consumer, parts: ScratchParts { keys, lengths, offsets, values } } = self;
+        let lengths = &mut lengths[..left.min(STEP)];
         spec.keys.lengths(views, from, lengths)?;
         let (mut rows, mut bytes) = (0, 0);
         for length in lengths.iter_mut() {
             let end = bytes + *length as usize;
-            if end > self.keys.len() && rows > 0 {
+            if end > keys.len() && rows > 0 {
                 break;
             }
             // Where the key begins; writing it moves this to its end.
             *length = to_u32(bytes);
             (rows, bytes) = (rows + 1, end);
-            if end > self.keys.len() {
-                self.keys = larger_area(&self.consumer, end)?;
+            if end > keys.len() {
+                *keys = larger_area(consumer, end)?;
             }
         }
         let places = &mut lengths[..rows];
-        spec.keys.write(views, from, places, &mut self.keys)?;
-        for (offset, end) in self.offsets[1..].iter_mut().zip(places.iter()) {
+        spec.keys.write(views, from, places, keys)?;
+        for (offset, end) in offsets[1..].iter_mut().zip(places.iter()) {
             *offset =
                 i32::try_from(*end).map_err(|_| super::ONE_RECORD.with(Figure::RowBytes, *end))?;
         }
         let width = spec.aggregates.width();
-        spec.aggregates.write(views, from, &mut self.values[..rows * width]);
+        spec.aggregates.write(views, from, &mut values[..rows * width]);
         Ok(rows)
     }
 
     fn records(&self, rows: usize, width: usize) -> Result<KeyValues<'_>> {
-        let keys = Slices::Offsets { bytes: &self.keys, offsets: &self.offsets[..=rows] };
-        KeyValues::try_new(keys, Slices::Fixed { bytes: &self.values[..rows * width], width })
+        let ScratchParts { keys, offsets, values, .. } = &self.parts;
+        let keys = Slices::Offsets { bytes: keys, offsets: &offsets[..=rows] };
+        KeyValues::try_new(keys, Slices::Fixed { bytes: &values[..rows * width], width })
     }
 }
 

@@ -12,7 +12,7 @@ use super::engine::{Engine, Phase, Values};
 use super::progress::{CANCELLED, CombineProgress, Signals};
 use super::records::KeyValues;
 use super::spec::CombineSpec;
-use super::working_set::WorkingSet;
+use super::working_set::{Beside, WorkingSet};
 use crate::handle::{Answers, Handle, Reclaim};
 use crate::spill_dirs::SpillDirs;
 
@@ -57,8 +57,19 @@ impl<M: Merge + Send + 'static> Combiner<M> {
         task: &TaskMemory,
         spill_dirs: &Arc<SpillDirs>,
     ) -> Result<Self> {
+        Self::with_beside(spec, merge, task, spill_dirs, &()).map(|(combiner, ())| combiner)
+    }
+
+    /// As [`Combiner::new`], with what is `beside` it in the same request for memory.
+    pub(super) fn with_beside<B: Beside>(
+        spec: &CombineSpec,
+        merge: M,
+        task: &TaskMemory,
+        spill_dirs: &Arc<SpillDirs>,
+        beside: &B,
+    ) -> Result<(Self, B::Parts)> {
         let consumer = task.consumer("combiner");
-        let (set, batch) = WorkingSet::try_new(spec, merge.size(), &consumer)
+        let (set, batch, parts) = WorkingSet::try_new(spec, merge.size(), &consumer, beside)
             .map_err(|error| consumer.name_holders(error))?;
         let signals = Arc::new(Signals::default());
         let engine = Engine {
@@ -70,7 +81,7 @@ impl<M: Merge + Send + 'static> Combiner<M> {
             hash: spec.hash,
             phase: Phase::Filling,
         };
-        Ok(Self { handle: Handle::new(engine, consumer), signals, batch })
+        Ok((Self { handle: Handle::new(engine, consumer), signals, batch }, parts))
     }
 
     /// Combines records.
@@ -120,11 +131,6 @@ impl<M: Merge + Send + 'static> Combiner<M> {
 
     pub(super) const fn signals(&self) -> &Arc<Signals> {
         &self.signals
-    }
-
-    /// Bytes and groups of a batch that it will give out, unless one group is larger.
-    pub(super) fn batch_capacity(&self) -> (usize, usize) {
-        self.batch.capacity()
     }
 }
 

@@ -63,16 +63,24 @@ impl Beside for () {
 }
 
 impl WorkingSet {
-    /// Reserves and allocates all parts, and a place for batches: the largest sizes that leave at
-    /// least half of the task's share to entries, else the smallest.
-    pub(super) fn try_new(
+    /// Reserves and allocates all parts, a place for batches and what is `beside`: the largest sizes
+    /// that leave at least half of the task's share to entries, else the smallest.
+    pub(super) fn try_new<B: Beside>(
         spec: &CombineSpec,
         accumulators: AccumulatorSize,
         consumer: &Consumer,
-    ) -> Result<(Self, BatchBuffer)> {
+        beside: &B,
+    ) -> Result<(Self, BatchBuffer, B::Parts)> {
         let budget = consumer.task_share();
         let (smallest, wanted) = spec.sizings(accumulators, budget)?;
-        let needed = Self::bytes_for(spec, smallest)?;
+        let bytes_for = |sizing| -> Result<u64> {
+            Ok(Self::bytes_for(spec, sizing)? + beside.bytes_for(sizing))
+        };
+        let make = |sizing| {
+            let (set, batch) = Self::of_size(spec, accumulators, consumer, sizing)?;
+            Ok((set, batch, beside.make(sizing, consumer)?))
+        };
+        let needed = bytes_for(smallest)?;
         if needed > budget {
             return Err(Error::new(
                 ErrorKind::MemoryLimit,
@@ -81,17 +89,17 @@ impl WorkingSet {
             .with(Figure::Requested, needed)
             .with(Figure::Available, budget));
         }
-        let bytes = Self::bytes_for(spec, wanted)?;
+        let bytes = bytes_for(wanted)?;
         if bytes <= budget / 2 && wanted != smallest {
             // Nobody waits for more than the least.
             match consumer.begin_birth_now(bytes) {
-                Ok(_birth) => return Self::of_size(spec, accumulators, consumer, wanted),
+                Ok(_birth) => return make(wanted),
                 Err(error) if error.kind() == ErrorKind::MemoryLimit => {}
                 Err(error) => return Err(error),
             }
         }
         let _birth = consumer.begin_birth(needed)?;
-        Self::of_size(spec, accumulators, consumer, smallest)
+        make(smallest)
     }
 
     fn of_size(

@@ -25,7 +25,7 @@ fn engine(above: u64) -> (Engine<Count>, BatchBuffer, MemoryLedger, TaskMemory, 
     let ledger = MemoryLedger::new(spec.minimum_budget(&Count).unwrap() + above);
     let task = ledger.admit(1, 0).unwrap().remove(0);
     let consumer = task.consumer("combiner");
-    let (mut set, batch) = WorkingSet::try_new(&spec, Count.size(), &consumer).unwrap();
+    let (mut set, batch, ()) = WorkingSet::try_new(&spec, Count.size(), &consumer, &()).unwrap();
     set.table.reset(spec.hash, Mode::Append);
     let dirs = [home.path().into()];
     let engine = Engine {
