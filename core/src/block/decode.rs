@@ -329,23 +329,13 @@ pub(super) fn allocate_to_keep(
     row_bytes: Option<u64>,
 ) -> Result<Block> {
     Block::try_new_to_keep(consumer, bytes, shells).map_err(|error| {
+        let error = consumer.held_by_caller(error);
         if error.kind() != ErrorKind::MemoryLimit {
             return error;
         }
         let requested = Block::bytes_to_keep(bytes, shells);
         let figure = |name| error.figure(name).unwrap_or(0);
         let (available, budget) = (figure(Figure::Available), figure(Figure::Budget));
-        let held = consumer.exported();
-        if held > 0 && requested <= available + held {
-            return Error::new(
-                ErrorKind::BudgetHeldByCaller,
-                "the next batch does not fit beside the batches the caller still holds; \
-                 drop some, or read detached",
-            )
-            .with(Figure::Requested, requested)
-            .with(Figure::Held, held)
-            .with(Figure::Budget, budget);
-        }
         match row_bytes {
             Some(row_bytes) => Error::new(
                 ErrorKind::MemoryLimit,

@@ -34,10 +34,20 @@ pub enum ChargeMode {
     Ledger,
     /// The host's that lends the ledger its memory: told at the hand-over
     /// ([`MemoryParent::hand_over`](crate::port::MemoryParent::hand_over)) and when the last Arrow
-    /// reference is dropped, on that thread. For a ledger of its own memory it is as `Ledger`.
+    /// reference is dropped, on that thread. Readers refuse it for a ledger of its own memory.
     Host,
     /// The caller's from the hand-over on; the ledger forgets it.
     Detached,
+}
+
+impl ChargeMode {
+    /// Whether what is read can be charged so, with a host that lends the memory or without one.
+    pub(super) const fn check(self, has_host: bool) -> Result<()> {
+        match self {
+            Self::Host if !has_host => Err(NO_HOST),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Zeroed memory with its charge, aligned for Arrow.
@@ -238,3 +248,8 @@ impl fmt::Debug for Memory {
         write!(f, "Memory({} bytes)", self.len)
     }
 }
+
+const NO_HOST: Error = Error::invalid(
+    "batches can be charged to the host only if it lends the ledger its memory; give the ledger a \
+     parent, or read with another charge mode",
+);

@@ -20,6 +20,7 @@ mod block;
 mod consumer;
 mod counters;
 mod explain;
+mod held;
 mod host;
 mod ledger;
 mod peak;

@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::PoisonError;
 
 use super::asked::Asked;
+use super::block::ChargeMode;
 use super::consumer::{Consumer, ConsumerShared};
 use super::explain::Party;
 use super::pressure;
 use super::report::{HolderReport, TaskReport};
 use super::shared::LedgerShared;
 use super::state::TaskId;
+use crate::Result;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, Weak};
 
@@ -75,6 +77,14 @@ impl TaskMemory {
     /// Whether the ledger's memory is lent by a host.
     pub fn has_parent(&self) -> bool {
         self.handle.shared.ledger.host.is_some()
+    }
+
+    /// Whether batches that are read in this task can be charged so.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for [`ChargeMode::Host`] when no host lends the ledger its memory.
+    pub fn check_charge(&self, mode: ChargeMode) -> Result<()> {
+        mode.check(self.has_parent())
     }
 
     /// Makes every wait for memory in this task, now and later, fail with `Cancelled`.

@@ -49,9 +49,14 @@ pub struct ColumnCombiner {
 }
 
 /// The groups of a finished [`ColumnCombiner`], as batches: the group columns, then the aggregates.
+///
+/// A batch that does not fit beside those the caller still holds is `BudgetHeldByCaller`: nothing is
+/// lost, and after some were dropped it goes on. After another error it gives nothing more.
 #[derive(Debug)]
 pub struct GroupBatches {
     combined: Combined<Aggregates>,
+    /// Groups of its last batch that were given out.
+    taken: usize,
     rows: GroupRows,
     consumer: Consumer,
     mode: ChargeMode,
@@ -182,15 +187,17 @@ impl ColumnCombiner {
     /// Ends the input. Asks for no memory.
     ///
     /// # Errors
-    /// As [`Combiner::write`].
+    /// As [`Combiner::write`]; `InvalidArgument` for [`ChargeMode::Host`] when no host lends the
+    /// ledger its memory.
     pub fn finish(self, mode: ChargeMode) -> Result<GroupBatches> {
         if self.is_failed {
             return Err(FAILED);
         }
+        self.scratch.consumer.check_charge(mode)?;
         let Self { combiner, scratch: Scratch { consumer, parts }, rows, .. } = self;
         let combined = combiner.finish()?;
         let room = Some(Room::Area { _area: parts.keys });
-        Ok(GroupBatches { combined, rows, consumer, mode, room, is_done: false })
+        Ok(GroupBatches { combined, taken: 0, rows, consumer, mode, room, is_done: false })
     }
 
     /// What was done so far. Takes no lock.
@@ -220,14 +227,23 @@ impl GroupBatches {
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
-        let Some(batch) = self.combined.next_batch()? else {
-            return Ok(None);
-        };
-        let group = |row: usize| (batch.key(row), batch.value(row));
-        self.room = None;
-        let made = self.rows.batch(batch.len(), group, &self.consumer, self.mode)?;
+        if self.taken == self.combined.batch().len() {
+            self.taken = 0;
+            if self.combined.next_batch()?.is_none() {
+                return Ok(None);
+            }
+        }
+        let (batch, taken) = (self.combined.batch(), self.taken);
+        let group = |row: usize| (batch.key(taken + row), batch.value(taken + row));
         let (bytes, rows) = batch.capacity();
-        let room = self.consumer.try_reserve(self.rows.bytes_max(bytes, rows));
+        let room = self.rows.bytes_max(bytes, rows);
+        let rows = self.rows.rows_within(batch.len() - taken, group, room)?;
+        self.room = None;
+        let made = self.rows.batch(rows, group, &self.consumer, self.mode);
+        // Groups that there was no memory for are not taken: they come with the next call.
+        let made = made.map_err(|error| self.consumer.held_by_caller(error))?;
+        self.taken += rows;
+        let room = self.consumer.try_reserve(room);
         self.room = room.ok().map(|reservation| Room::Reserved { _reservation: reservation });
         Ok(Some(made))
     }
@@ -241,7 +257,10 @@ impl Iterator for GroupBatches {
             return None;
         }
         let next = self.next_batch().transpose();
-        self.is_done = !matches!(next, Some(Ok(_)));
+        self.is_done = match &next {
+            Some(Err(error)) => error.kind() != ErrorKind::BudgetHeldByCaller,
+            next => next.is_none(),
+        };
         next
     }
 }

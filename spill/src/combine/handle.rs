@@ -146,6 +146,11 @@ impl<M: Merge + Send + 'static> Combined<M> {
         Ok((!batch.is_empty()).then(|| self.batch.batch()))
     }
 
+    /// The groups of the last [`Combined::next_batch`].
+    pub(super) fn batch(&self) -> CombinedBatch<'_> {
+        self.batch.batch()
+    }
+
     /// Sends all groups to `sink`, batch by batch; returns how many.
     ///
     /// # Errors

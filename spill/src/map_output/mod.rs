@@ -196,10 +196,7 @@ impl OutputSlot {
                 .with(Figure::Partition, partition)
                 .with(Figure::Partitions, partitions));
         }
-        if mode == ChargeMode::Host && !task.has_parent() {
-            return Err(NO_HOST);
-        }
-        Ok(())
+        task.check_charge(mode)
     }
 
     pub(crate) fn parts(&self) -> &Shared {
@@ -298,7 +295,3 @@ pub(crate) fn open_data(out: &Arc<OutputDir>, header: &IndexHeader) -> Result<Da
 
 const HOLDS_RECORDS: Error =
     Error::invalid("this map output holds records, not columns; open it with RecordOutput");
-const NO_HOST: Error = Error::invalid(
-    "batches can be charged to the host only if it lends the ledger its memory; give the ledger a \
-     parent, or read with another charge mode",
-);

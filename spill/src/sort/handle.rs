@@ -117,9 +117,11 @@ impl Sorter {
     /// memory, but takes what is free.
     ///
     /// # Errors
-    /// As [`Sorter::write`].
+    /// As [`Sorter::write`]; `InvalidArgument` for [`ChargeMode::Host`] when no host lends the ledger
+    /// its memory.
     pub fn finish(self, mode: ChargeMode) -> Result<SortedBatches> {
-        let schema = self.handle.operate(|engine| {
+        let check = |engine: &Engine| engine.consumer.check_charge(mode);
+        let schema = self.handle.operate_if(check, |engine| {
             engine.begin_reading(mode)?;
             Ok(Arc::clone(engine.spec.schema()))
         })?;

@@ -82,7 +82,7 @@ impl Engine {
             Step::Rows | Step::Row(_) => {
                 let (chunks, picks) = merge.picked();
                 let batch = gather_batch(&layout, chunks, picks, &consumer, mode, &mut kept);
-                let batch = batch.map_err(|error| held_by_caller(error, consumer.exported()))?;
+                let batch = batch.map_err(|error| consumer.held_by_caller(error))?;
                 merge.take_picks();
                 self.kept = kept;
                 Ok(Some(batch))
@@ -151,23 +151,6 @@ impl ByteSink for Target<'_> {
 
 fn is_about_memory(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::MemoryLimit | ErrorKind::BudgetHeldByCaller)
-}
-
-/// Says so when what is missing is in batches that the caller keeps.
-fn held_by_caller(error: Error, held: u64) -> Error {
-    let figure = |name| error.figure(name).unwrap_or(0);
-    let (requested, available) = (figure(Figure::Requested), figure(Figure::Available));
-    if error.kind() != ErrorKind::MemoryLimit || held == 0 || requested > available + held {
-        return error;
-    }
-    Error::new(
-        ErrorKind::BudgetHeldByCaller,
-        "the next batch does not fit beside the batches the caller still holds; drop some, or read \
-         detached",
-    )
-    .with(Figure::Requested, requested)
-    .with(Figure::Held, held)
-    .with(Figure::Budget, figure(Figure::Budget))
 }
 
 const NOT_READING: Error = Error::internal("a sort is read before it is finished");

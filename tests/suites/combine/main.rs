@@ -2,6 +2,7 @@
 //! meanwhile.
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::panic, reason = "a test suite")]
 
+mod column_memory;
 mod columns;
 mod faults;
 mod large;

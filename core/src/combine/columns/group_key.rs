@@ -35,7 +35,7 @@ pub(super) struct KeyColumn {
     pub(super) width: usize,
     /// Whether its offsets have 64 bits.
     pub(super) is_wide: bool,
-    nullable: bool,
+    pub(super) nullable: bool,
 }
 
 impl GroupKeys {

@@ -52,12 +52,47 @@ impl GroupRows {
         self.layout.schema()
     }
 
-    /// Bytes that groups of so many bytes and rows need at most for a batch.
+    /// Bytes that groups of so many bytes and rows need at most for a batch, or, where they have nulls
+    /// of fixed widths, as many of them as [`GroupRows::rows_within`] takes.
     pub fn bytes_max(&self, bytes: usize, rows: usize) -> u64 {
-        // A value is no longer in a batch than in a key but for offsets and bits.
+        // A value is no longer in a batch than in a key but for offsets and bits. A null is: there is
+        // room for one row of them.
         let columns = self.layout.nodes().len();
         let each = 8 * (rows + 1) + rows.div_ceil(8) + 128;
-        Block::bytes_to_keep(bytes + columns * each, shell_bytes(&self.layout, 3 * columns))
+        let bytes = bytes + columns * each + self.null_bytes();
+        Block::bytes_to_keep(bytes, self.shell_bytes())
+    }
+
+    /// How many of the first of `rows` groups, given by `group`, make a batch of at most `bytes`; one
+    /// at least.
+    ///
+    /// # Errors
+    /// `Corrupt` for what is not groups of these columns.
+    pub fn rows_within<'a>(
+        &mut self,
+        rows: usize,
+        group: impl Fn(usize) -> (&'a [u8], &'a [u8]),
+        bytes: u64,
+    ) -> Result<usize> {
+        let mut rows = rows;
+        if self.null_bytes() == 0 {
+            return Ok(rows);
+        }
+        let shells = self.shell_bytes();
+        while rows > 1 && Block::bytes_to_keep(self.plan(rows, &group)?, shells) > bytes {
+            rows = rows.div_ceil(2);
+        }
+        Ok(rows)
+    }
+
+    /// What a row whose group is all nulls takes in a batch and not in its key.
+    fn null_bytes(&self) -> usize {
+        let columns = self.keys.columns.iter().filter(|column| column.nullable);
+        columns.map(|column| column.width).sum()
+    }
+
+    fn shell_bytes(&self) -> u64 {
+        shell_bytes(&self.layout, 3 * self.plan.len())
     }
 
     /// Makes a batch of `rows` groups, given by `group` as key and accumulator.
@@ -73,8 +108,7 @@ impl GroupRows {
         mode: ChargeMode,
     ) -> Result<RecordBatch> {
         let bytes = self.plan(rows, &group)?;
-        let shells = shell_bytes(&self.layout, 3 * self.plan.len());
-        let mut block = Block::try_new_to_keep(consumer, bytes, shells)?;
+        let mut block = Block::try_new_to_keep(consumer, bytes, self.shell_bytes())?;
         let mut data_ends: Vec<usize> = self.plan.iter().map(|part| part.data.start).collect();
         for row in 0..rows {
             let (mut key, accumulator) = group(row);
