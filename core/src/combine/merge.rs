@@ -11,6 +11,21 @@ pub enum AccumulatorSize {
     Variable,
 }
 
+impl AccumulatorSize {
+    /// Whether an accumulator may have this length.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if it may not.
+    pub fn check(self, len: usize) -> Result<()> {
+        match self {
+            Self::Fixed(bytes) if bytes as usize != len => {
+                Err(BAD_LENGTH.with(Figure::Found, len).with(Figure::Expected, bytes))
+            }
+            Self::Fixed(_) | Self::Variable => Ok(()),
+        }
+    }
+}
+
 /// A merge function over bytes.
 ///
 /// It must not matter how values are grouped nor in which order they come (associative and
@@ -206,3 +221,5 @@ impl Merge for Concat {
 fn word(bytes: &[u8]) -> u64 {
     bytes.first_chunk::<8>().map_or(0, |word| u64::from_le_bytes(*word))
 }
+
+const BAD_LENGTH: Error = Error::invalid("an accumulator has another length than all have");

@@ -239,6 +239,9 @@ impl Table {
         input: Input<'_>,
         merge: &mut M,
     ) -> Result<Put> {
+        if let Input::Accumulator(other) = input {
+            self.accumulators.check(other.len())?;
+        }
         let mut place = self.slots.place(slot);
         if self.accumulators == AccumulatorSize::Variable {
             let (_, accumulator) = self.parts(place);

@@ -1,5 +1,6 @@
 //! The table against a map of the standard library, at every amount of memory.
 
+mod lengths;
 mod refused;
 
 use std::collections::BTreeMap;

@@ -234,6 +234,7 @@ impl KeyMerge {
             if key != &ground.pending[..key_len] {
                 break;
             }
+            ground.merge.size().check(other.len())?;
             let room = match ground.merge.size() {
                 AccumulatorSize::Fixed(bytes) => bytes as usize,
                 AccumulatorSize::Variable => {
