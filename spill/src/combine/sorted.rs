@@ -164,7 +164,8 @@ impl<M: Merge> Engine<M> {
         Ok(())
     }
 
-    /// How many runs can be merged at once: two at least, if need be with more memory.
+    /// How many runs can be merged at once: two at least, or the only one, if need be with more
+    /// memory.
     fn fan_in(&mut self) -> Result<usize> {
         let record_max = self.set.sorted.runs.iter().map(|run| run.record_max).max();
         let buffer =
@@ -173,10 +174,11 @@ impl<M: Merge> Engine<M> {
             Some(wide) => wide.len(),
             None => self.set.table.floor_mut().len(),
         };
-        if room / buffer < 2 && self.set.sorted.runs.len() > 1 {
+        let least = self.set.sorted.runs.len().min(2);
+        if room / buffer < least {
             self.set.wide = None;
-            self.set.wide = Some(larger_area(&self.consumer, buffer.saturating_mul(2))?);
-            return Ok(2);
+            self.set.wide = Some(larger_area(&self.consumer, buffer.saturating_mul(least))?);
+            return Ok(least);
         }
         Ok((room / buffer).clamp(1, FAN_IN))
     }

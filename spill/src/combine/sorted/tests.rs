@@ -82,3 +82,17 @@ fn a_run_goes_on_where_it_was_after_a_merge_by_key() {
         assert!(groups.values().all(|count| *count == 1), "{fill}");
     }
 }
+
+#[test]
+fn the_only_run_by_key_may_hold_a_record_longer_than_the_floor() {
+    let (mut engine, mut batch, _ledger, _task, _home) = engine(1 << 20);
+    let long = vec![7; 100_000];
+    for key in [b"a", &long[..], b"z"] {
+        engine.put(key, Input::Value(b""), Target::Sorted).unwrap();
+    }
+    engine.spill_to(Target::Sorted, SpillCause::Request, None).unwrap();
+    engine.begin_key_merge().unwrap();
+    let groups = read_all(&mut engine, &mut batch);
+    let keys: Vec<&[u8]> = groups.keys().map(|key| &key[..]).collect();
+    assert_eq!(keys, [&long[..], b"a", b"z"]);
+}
