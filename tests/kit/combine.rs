@@ -2,6 +2,7 @@
 //! them.
 
 mod case;
+mod strain;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use crate::dirs::Dirs;
 use crate::seed::Rng;
 
 pub use case::{CombineCase, Merging, REACHED, Reached};
+pub use strain::{Strain, Strained};
 
 /// Records as owned bytes.
 pub type Records = Vec<(Vec<u8>, Vec<u8>)>;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bywash_core::combine::{Cursor, Input, KeyHash, Merge, Mode, Put};
 use bywash_core::memory::{Consumer, Party, Spill, SpillCause};
-use bywash_core::{Figure, Result};
+use bywash_core::{Error, ErrorKind, Figure, Result};
 
 use super::ONE_RECORD;
 use super::frames::{FrameWriter, RecordReader, Segment};
@@ -83,7 +83,7 @@ impl<M: Merge> Engine<M> {
                 Values::Raw => Input::Value(value),
                 Values::Accumulators => Input::Accumulator(value),
             };
-            self.put(key, input, Target::Level(0))?;
+            self.put(key, input, Target::Level(0)).map_err(|error| name_row(error, row))?;
         }
         Signals::add(&self.signals.records, records.len() as u64);
         Signals::add(&self.signals.bytes, bytes as u64);
@@ -126,7 +126,7 @@ impl<M: Merge> Engine<M> {
         Ok(table.len() <= before / 2)
     }
 
-    fn too_large(&self, key: &[u8], input: Input<'_>) -> bywash_core::Error {
+    fn too_large(&self, key: &[u8], input: Input<'_>) -> Error {
         let (Input::Value(value) | Input::Accumulator(value)) = input;
         self.consumer.name_holders(ONE_RECORD.with(Figure::RowBytes, key.len() + value.len()))
     }
@@ -337,6 +337,14 @@ fn end_part(frames: &mut FrameWriter, sink: &mut FileSink<'_>, end: &mut u64) ->
     frames.end_segment(sink)?;
     *end = sink.position();
     Ok(())
+}
+
+/// An error about a record's size names its row, too.
+fn name_row(error: Error, row: usize) -> Error {
+    if error.kind() == ErrorKind::MemoryLimit && error.figure(Figure::RowBytes).is_some() {
+        return error.with(Figure::Row, row);
+    }
+    error
 }
 
 /// Records between two looks at what other threads ask for.

@@ -57,7 +57,7 @@ impl CombineSpec {
     ///
     /// With one byte less it is not made. With exactly this it combines any number of records whose
     /// keys and accumulators are up to 32 KiB together; larger ones need memory beyond it, and an
-    /// error names the record that did not get it.
+    /// error names the bytes of the one that did not get it, and its row while it is written.
     ///
     /// # Errors
     /// `InvalidArgument` for a codec level out of range, or an accumulator of a fixed size above

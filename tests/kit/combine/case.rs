@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bywash::{
-    Codec, CombineProgress, CombineSpec, Combined, Combiner, Count, CountingSum, KeyValues,
-    MemoryLedger, Merge, Slices,
+    Codec, CombineProgress, CombineSpec, Combined, Combiner, Count, CountingSum, ErrorKind,
+    KeyValues, MemoryLedger, Merge, Slices,
 };
 
+use super::strain::{Strain, Strained};
 use super::{Collect, Keys, Records, oracle, records};
 use crate::case::admit;
 use crate::dirs::Dirs;
@@ -54,6 +55,8 @@ pub struct CombineCase {
     pub codec: Codec,
     /// Combiners whose accumulators are combined again; 0 for none.
     pub map_sides: usize,
+    /// Memory comes and goes during calls of the merge function.
+    pub strained: bool,
 }
 
 /// What cases have reached.
@@ -73,6 +76,12 @@ pub struct Reached {
     pub sorted_parts: AtomicU64,
     /// Merges of runs.
     pub run_merges: AtomicU64,
+    /// Strained cases that went through.
+    pub strained: AtomicU64,
+    /// Strained cases with a group for which there was no memory.
+    pub refused: AtomicU64,
+    /// Cases with a group larger than a batch.
+    pub large_groups: AtomicU64,
 }
 
 /// See [`Reached`].
@@ -84,10 +93,18 @@ pub static REACHED: Reached = Reached {
     third_level: AtomicU64::new(0),
     sorted_parts: AtomicU64::new(0),
     run_merges: AtomicU64::new(0),
+    strained: AtomicU64::new(0),
+    refused: AtomicU64::new(0),
+    large_groups: AtomicU64::new(0),
 };
 
 impl Case for CombineCase {
     fn random(rng: &mut Rng, _index: u64) -> Self {
+        match rng.below(10) {
+            0 => return Self::random_deep(rng),
+            1 => return Self::random_large(rng),
+            _ => {}
+        }
         let distinct =
             if rng.chance(50) { rng.within(1, 40_000) } else { rng.size(1, 40_000) as u64 };
         let keys = *rng.pick(&[Keys::Uniform(distinct), Keys::Hot(distinct), Keys::Zipf(distinct)]);
@@ -113,6 +130,7 @@ impl Case for CombineCase {
             tiny: rng.chance(70),
             codec: *rng.pick(&[Codec::Lz4, Codec::None, Codec::ZSTD]),
             map_sides: *rng.pick(&[0, 0, 1, 3]),
+            strained: rng.chance(30),
         }
     }
 
@@ -154,6 +172,7 @@ impl Case for CombineCase {
         };
         with(|case| case.records /= 2, self.records > 0);
         with(|case| case.records -= 1, self.records > 0);
+        with(|case| case.strained = false, self.strained);
         with(|case| case.map_sides = 0, self.map_sides > 0);
         with(|case| case.other_thread = false, self.other_thread);
         with(|case| case.reclaim_percent = 0, self.reclaim_percent > 0);
@@ -166,6 +185,49 @@ impl Case for CombineCase {
 }
 
 impl CombineCase {
+    /// So many keys that no hash takes apart, in so little memory, that runs by key are merged while
+    /// others are read.
+    fn random_deep(rng: &mut Rng) -> Self {
+        Self {
+            seed: rng.bits(),
+            records: 15_000 + rng.index(25_000),
+            keys: Keys::Uniform(rng.within(20_000, 200_000)),
+            value_max: 8,
+            merging: *rng.pick(&[Merging::Sum, Merging::Count]),
+            budget_above_minimum: *rng.pick(&[0, 60_000, 200_000, 1 << 20, 8 << 20]),
+            spill_percent: *rng.pick(&[0, 20, 60]),
+            reclaim_percent: *rng.pick(&[0, 0, 5]),
+            other_thread: false,
+            constant_hash: true,
+            tiny: true,
+            codec: *rng.pick(&[Codec::None, Codec::None, Codec::Lz4]),
+            map_sides: *rng.pick(&[0, 0, 0, 2]),
+            strained: rng.chance(80),
+        }
+    }
+
+    /// Few groups, each larger than a batch.
+    fn random_large(rng: &mut Rng) -> Self {
+        let records = rng.size(1, 150);
+        let distinct = rng.within(1, records as u64);
+        Self {
+            seed: rng.bits(),
+            records,
+            keys: Keys::Uniform(distinct),
+            value_max: rng.size(2_000, 100_000),
+            merging: Merging::Collect,
+            budget_above_minimum: *rng.pick(&[0, 0, 60_000, 200_000, 1 << 20]),
+            spill_percent: *rng.pick(&[0, 0, 0, 20]),
+            reclaim_percent: *rng.pick(&[0, 0, 5]),
+            other_thread: false,
+            constant_hash: rng.chance(20),
+            tiny: rng.chance(50),
+            codec: *rng.pick(&[Codec::Lz4, Codec::None]),
+            map_sides: *rng.pick(&[0, 0, 0, 2]),
+            strained: rng.chance(30),
+        }
+    }
+
     fn combine<M: Merge + Copy + Send + 'static>(
         &self,
         records: &Records,
@@ -183,9 +245,9 @@ impl CombineCase {
         let dirs = Dirs::new();
         let minimum = spec.minimum_budget(&merge).map_err(text)?;
         let combiners = self.map_sides.max(1) as u64 + u64::from(self.map_sides > 0);
-        let ledger = MemoryLedger::new(
-            (minimum + self.budget_above_minimum + self.room_for_largest(records)) * combiners,
-        );
+        let largest = self.room_for_largest(records);
+        let most = (minimum + self.budget_above_minimum + largest) * combiners;
+        let ledger = MemoryLedger::new(most);
         let mut rng = Rng::labelled(self.seed, &[1]);
         let stop = AtomicBool::new(false);
         let groups = std::thread::scope(|scope| {
@@ -200,8 +262,19 @@ impl CombineCase {
             let groups = self.groups(records, merge, &spec, &ledger, &dirs, &mut rng);
             stop.store(true, Ordering::Relaxed);
             groups
-        })
-        .map_err(text)?;
+        });
+        REACHED.large_groups.fetch_add(u64::from(largest > 0), Ordering::Relaxed);
+        ledger.set_capacity(most);
+        let groups = match groups {
+            // Of what others hold a group that is larger than a part may miss some.
+            Err(error)
+                if self.strained && largest > 0 && error.kind() == ErrorKind::MemoryLimit =>
+            {
+                REACHED.refused.fetch_add(1, Ordering::Relaxed);
+                return left(&ledger, dirs);
+            }
+            groups => groups.map_err(text)?,
+        };
         let expected = oracle(records);
         if groups.len() != expected.len() {
             return Err(format!("{} groups where {} are right", groups.len(), expected.len()));
@@ -216,16 +289,11 @@ impl CombineCase {
                 ));
             }
         }
-        if (ledger.granted(), ledger.live()) != (0, 0) || dirs.spill.used_bytes() != 0 {
-            return Err(format!("left: {:?}, {} B", ledger.holders(), dirs.spill.used_bytes()));
-        }
-        if ledger.peak_granted() > ledger.capacity() {
+        if ledger.peak_granted() > most {
             return Err("more was granted than there is".to_owned());
         }
-        let left = dirs.close();
-        if !left.is_empty() {
-            return Err(format!("files are left: {left:?}"));
-        }
+        left(&ledger, dirs)?;
+        REACHED.strained.fetch_add(u64::from(self.strained), Ordering::Relaxed);
         REACHED.cases.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -250,28 +318,34 @@ impl CombineCase {
         rng: &mut Rng,
     ) -> bywash::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
         let minimum = spec.minimum_budget(&merge)?;
-        let make = || {
-            let task = admit(ledger, minimum).expect("a task");
+        let task = admit(ledger, minimum).expect("a task");
+        let strain = self.strained.then(|| {
+            let least = minimum * (self.map_sides.max(1) as u64 + u64::from(self.map_sides > 0));
+            let rng = Rng::labelled(self.seed, &[2]);
+            Strain::new(ledger, least, task.consumer("others"), rng)
+        });
+        let make = |task| {
+            let merge = Strained { merge, strain: strain.clone() };
             Combiner::new(spec, merge, &task, &dirs.spill)
         };
-        let mut last = make()?;
+        let mut last = make(task)?;
         if self.map_sides == 0 {
-            self.write(&mut last, records, ledger, rng)?;
+            self.write(&mut last, records, ledger, strain.as_ref(), rng)?;
         }
         let share = records.len().div_ceil(self.map_sides.max(1)).max(1);
         for part in records.chunks(share).take(self.map_sides) {
-            let mut first = make()?;
-            self.write(&mut first, &part.to_vec(), ledger, rng)?;
+            let mut first = make(admit(ledger, minimum).expect("a task"))?;
+            self.write(&mut first, &part.to_vec(), ledger, strain.as_ref(), rng)?;
             let mut combined = first.finish()?;
             while let Some(batch) = combined.next_batch()? {
                 let keys: Vec<&[u8]> = batch.iter().map(|(key, _)| key).collect();
                 let values: Vec<&[u8]> = batch.iter().map(|(_, value)| value).collect();
                 let records = KeyValues::try_new(Slices::Each(&keys), Slices::Each(&values))?;
                 last.write_accumulators(&records)?;
-                self.disturb(ledger, rng);
+                self.disturb(ledger, strain.as_ref(), rng);
             }
         }
-        self.read(last.finish()?, ledger, rng)
+        self.read(last.finish()?, ledger, strain.as_ref(), rng)
     }
 
     fn write<M: Merge + Send + 'static>(
@@ -279,6 +353,7 @@ impl CombineCase {
         combiner: &mut Combiner<M>,
         records: &Records,
         ledger: &MemoryLedger,
+        strain: Option<&Strain>,
         rng: &mut Rng,
     ) -> bywash::Result<()> {
         let mut left = &records[..];
@@ -291,7 +366,7 @@ impl CombineCase {
             if rng.chance(self.spill_percent) {
                 combiner.spill()?;
             }
-            self.disturb(ledger, rng);
+            self.disturb(ledger, strain, rng);
         }
         Ok(())
     }
@@ -300,28 +375,41 @@ impl CombineCase {
         &self,
         mut combined: Combined<M>,
         ledger: &MemoryLedger,
+        strain: Option<&Strain>,
         rng: &mut Rng,
     ) -> bywash::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
         let mut groups = BTreeMap::new();
-        self.disturb(ledger, rng);
+        self.disturb(ledger, strain, rng);
         while let Some(batch) = combined.next_batch()? {
             for (key, value) in batch.iter() {
                 let before = groups.insert(key.to_vec(), value.to_vec());
                 assert!(before.is_none(), "a key was given out twice");
             }
-            self.disturb(ledger, rng);
+            self.disturb(ledger, strain, rng);
         }
         assert!(combined.next_batch()?.is_none(), "the end stays the end");
         count(&combined.progress());
         Ok(groups)
     }
 
-    fn disturb(&self, ledger: &MemoryLedger, rng: &mut Rng) {
+    fn disturb(&self, ledger: &MemoryLedger, strain: Option<&Strain>, rng: &mut Rng) {
+        if let Some(strain) = strain {
+            strain.change();
+        }
         if rng.chance(self.reclaim_percent) {
             ledger.reclaim(u64::MAX);
         }
-        assert!(ledger.granted() <= ledger.capacity(), "the budget holds");
+        assert!(self.strained || ledger.over() == 0, "the budget holds");
     }
+}
+
+/// Fails if anything is left.
+fn left(ledger: &MemoryLedger, dirs: Dirs) -> Result<(), String> {
+    if (ledger.granted(), ledger.live()) != (0, 0) || dirs.spill.used_bytes() != 0 {
+        return Err(format!("left: {:?}, {} B", ledger.holders(), dirs.spill.used_bytes()));
+    }
+    let left = dirs.close();
+    if left.is_empty() { Ok(()) } else { Err(format!("files are left: {left:?}")) }
 }
 
 fn count(progress: &CombineProgress) {

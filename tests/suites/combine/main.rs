@@ -12,6 +12,8 @@ mod offers;
 mod reclaim;
 mod shuffle;
 
+use std::sync::atomic::Ordering;
+
 use bywash::{CombineSpec, Count, CountingSum, ErrorKind, Figure, MemoryLedger, Merge};
 use bywash_tests::case::admit;
 use bywash_tests::combine::{
@@ -24,8 +26,23 @@ use bywash_tests::seed::{Rng, run_seed};
 
 #[test]
 fn groups_are_those_of_a_map() {
-    run_cases::<CombineCase>("combine", run_seed(), 0..200, 2);
+    let cases = std::env::var("BYWASH_CASES").map_or(200, |text| text.parse().unwrap());
+    run_cases::<CombineCase>("combine", run_seed(), 0..cases, 2);
     println!("{REACHED:?}");
+    if cases >= 200 {
+        for (what, count) in [
+            ("a group", &REACHED.groups),
+            ("a spill", &REACHED.spills),
+            ("a second level", &REACHED.second_level),
+            ("a third level", &REACHED.third_level),
+            ("a part sorted by key", &REACHED.sorted_parts),
+            ("a merge of runs", &REACHED.run_merges),
+            ("memory that came and went", &REACHED.strained),
+            ("a group larger than a batch", &REACHED.large_groups),
+        ] {
+            assert!(count.load(Ordering::Relaxed) > 0, "no case had {what}");
+        }
+    }
 }
 
 #[test]
@@ -131,9 +148,12 @@ fn a_group_that_is_larger_than_the_budget_is_named() {
     let ledger = MemoryLedger::new(spec.minimum_budget(&Collect).unwrap() + (1 << 20));
     let task = admit(&ledger, ledger.capacity()).unwrap();
     let mut combiner = combiner(&spec, Collect, &task, &dirs).unwrap();
-    let error = write_all(&mut combiner, &vec![(key(1), vec![1; 4 << 20])], 1).unwrap_err();
+    let small = (key(1), vec![1]);
+    let large = vec![small.clone(), small, (key(1), vec![1; 4 << 20])];
+    let error = write_all(&mut combiner, &large, 3).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MemoryLimit);
     assert_eq!(error.figure(Figure::RowBytes), Some((4 << 20) + 1));
+    assert_eq!(error.figure(Figure::Row), Some(2));
     let again = write_all(&mut combiner, &vec![(key(1), vec![1])], 1).unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Poisoned);
     assert_eq!(combiner.finish().unwrap_err().kind(), ErrorKind::Poisoned);
