@@ -38,6 +38,9 @@ pub struct Cursor {
     large: usize,
 }
 
+/// Two areas, the second to be changed, and where an entry begins in each.
+type Pair<'a> = ((&'a [u8], usize), (&'a mut [u8], usize));
+
 /// An answer to who asks for room.
 pub(super) enum Room {
     /// For an entry that is to be written now.
@@ -135,7 +138,7 @@ impl Entries {
     /// Two entries: the second to be changed.
     pub(super) fn pair_mut(&mut self, one: Place, other: Place) -> Option<(&[u8], &mut [u8])> {
         let (shared, large) = (&mut self.shared[..], &mut self.large[..]);
-        let (one, other): ((&[u8], usize), (&mut [u8], usize)) = match (one, other) {
+        let (one, other): Pair<'_> = match (one, other) {
             (Place::Shared { area: a, offset }, Place::Shared { area: b, offset: to })
                 if a == b =>
             {
