@@ -38,6 +38,9 @@ pub struct Cursor {
     large: usize,
 }
 
+/// Two areas, the second to be changed, and where an entry begins in each.
+type Pair<'a> = ((&'a [u8], usize), (&'a mut [u8], usize));
+
 /// An answer to who asks for room.
 pub(super) enum Room {
     /// For an entry that is to be written now.
@@ -135,7 +138,7 @@ impl Entries {
     /// Two entries: the second to be changed.
     pub(super) fn pair_mut(&mut self, one: Place, other: Place) -> Option<(&[u8], &mut [u8])> {
         let (shared, large) = (&mut self.shared[..], &mut self.large[..]);
-        let ((one, from), (other, to)): (Part<&[u8]>, Part<&mut [u8]>) = match (one, other) {
+        let (one, other): Pair<'_> = match (one, other) {
             (Place::Shared { area: a, offset }, Place::Shared { area: b, offset: to })
                 if a == b =>
             {
@@ -164,7 +167,7 @@ impl Entries {
                 ((one.as_ref()?, 0), (other.as_mut()?, 0))
             }
         };
-        Some((one.get(from..)?, other.get_mut(to..)?))
+        Some((one.0.get(one.1..)?, other.0.get_mut(other.1..)?))
     }
 
     /// The next entry that was not replaced, in the order of their places; large ones come last.
@@ -293,6 +296,3 @@ fn has_room(grown: Result<()>) -> Result<bool> {
 const LIST: usize = 16;
 
 pub(super) const LOST: Error = Error::internal("a table of keys lost an area");
-
-/// Bytes of an area, and where in them an entry begins.
-type Part<B> = (B, usize);

@@ -28,7 +28,6 @@ pub enum Merging {
 
 /// One combine.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "independent settings of a random case")]
 pub struct CombineCase {
     /// Seed of the records.
     pub seed: u64,
@@ -104,6 +103,7 @@ impl Case for CombineCase {
         match rng.below(10) {
             0 => return Self::random_deep(rng),
             1 => return Self::random_large(rng),
+            2 => return Self::random_growing(rng),
             _ => {}
         }
         let distinct =
@@ -192,7 +192,7 @@ impl CombineCase {
         Self {
             seed: rng.bits(),
             records: 15_000 + rng.index(25_000),
-            keys: Keys::Uniform(rng.within(20_000, 200_000)),
+            keys: Keys::Uniform(rng.within(10_000, 80_000)),
             value_max: 8,
             merging: *rng.pick(&[Merging::Sum, Merging::Count]),
             budget_above_minimum: *rng.pick(&[0, 60_000, 200_000, 1 << 20, 8 << 20]),
@@ -204,6 +204,27 @@ impl CombineCase {
             codec: *rng.pick(&[Codec::None, Codec::None, Codec::Lz4]),
             map_sides: *rng.pick(&[0, 0, 0, 2]),
             strained: rng.chance(80),
+        }
+    }
+
+    /// Few keys whose accumulators grow out of their room again and again, while memory is taken away.
+    fn random_growing(rng: &mut Rng) -> Self {
+        let distinct = rng.within(20, 120);
+        Self {
+            seed: rng.bits(),
+            records: rng.index(4_000),
+            keys: Keys::Uniform(distinct),
+            value_max: rng.size(4, 120),
+            merging: Merging::Collect,
+            budget_above_minimum: *rng.pick(&[20_000, 60_000, 200_000]),
+            spill_percent: 0,
+            reclaim_percent: 0,
+            other_thread: false,
+            constant_hash: false,
+            tiny: true,
+            codec: Codec::None,
+            map_sides: 0,
+            strained: true,
         }
     }
 

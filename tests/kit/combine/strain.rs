@@ -20,16 +20,18 @@ struct State {
     others: Consumer,
     held: Option<Reservation>,
     rng: Rng,
-    /// Calls until memory moves again.
+    /// Calls until memory moves again, and the most between two moves.
     calls: usize,
+    calls_max: usize,
 }
 
 impl Strain {
     /// Moves the capacity of `ledger` between what it is and `least`, and memory to and from
     /// `others`.
-    pub fn new(ledger: &MemoryLedger, least: u64, others: Consumer, rng: Rng) -> Self {
+    pub fn new(ledger: &MemoryLedger, least: u64, others: Consumer, mut rng: Rng) -> Self {
+        let calls_max = *rng.pick(&[20, 200, 3000]);
         let (ledger, most) = (ledger.clone(), ledger.capacity());
-        let state = State { ledger, least, most, others, held: None, rng, calls: 1 };
+        let state = State { ledger, least, most, others, held: None, rng, calls: 1, calls_max };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -43,7 +45,8 @@ impl Strain {
         let mut state = self.state();
         state.calls -= 1;
         if state.calls == 0 {
-            state.calls = state.rng.size(1, 3000);
+            let most = state.calls_max;
+            state.calls = state.rng.index(most) + 1;
             state.change();
         }
     }
@@ -55,7 +58,7 @@ impl Strain {
 
 impl State {
     fn change(&mut self) {
-        match self.rng.below(6) {
+        match self.rng.below(7) {
             0 => {
                 let capacity = self.rng.within(self.least, self.most);
                 self.ledger.set_capacity(capacity);
@@ -66,9 +69,13 @@ impl State {
                 self.ledger.set_capacity(capacity);
             }
             2 => {
+                // What comes back is not granted again.
+                self.ledger.set_capacity(self.least);
+            }
+            3 => {
                 self.ledger.set_capacity(self.most);
             }
-            3 => self.held = None,
+            4 => self.held = None,
             _ => {
                 self.held = None;
                 let free = self.ledger.capacity().saturating_sub(self.ledger.granted());
