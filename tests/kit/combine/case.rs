@@ -28,6 +28,7 @@ pub enum Merging {
 
 /// One combine.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent settings of a random case")]
 pub struct CombineCase {
     /// Seed of the records.
     pub seed: u64,
