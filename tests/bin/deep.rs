@@ -3,6 +3,8 @@
 
 mod cgroup_v2;
 mod combine;
+mod python;
+mod sort;
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
             eprintln!("{why}\nusage: deep SUITE [--seed N] [--cases N] [--from N] [--seconds N]");
             eprintln!("suites: shuffle-oracle (20000 cases), store-faults (all of them),");
             eprintln!("        combine-oracle (20000 cases), combine (rows: 100000000),");
+            eprintln!("        sort (rows: 20000000),");
             eprintln!("        ledger-stress (600 seconds), ledger-model (200000 cases of each),");
             eprintln!(
                 "        interleavings (100 times the schedules of ci/interleavings), cgroup-v2,"
@@ -72,6 +75,11 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
                 i64::try_from(cases.unwrap_or(COMBINE_ROWS)).map_err(|why| why.to_string())?;
             let right = combine::run(rows)?;
             println!("combine: {}", if right { "passed" } else { "FAILED" });
+            Ok(right)
+        }
+        Some("sort") => {
+            let right = sort::run(cases.unwrap_or(SORT_ROWS))?;
+            println!("sort: {}", if right { "passed" } else { "FAILED" });
             Ok(right)
         }
         Some("store-faults") => {
@@ -134,6 +142,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
 
 const CASES: u64 = 20_000;
 const COMBINE_ROWS: u64 = 100_000_000;
+const SORT_ROWS: u64 = 20_000_000;
 const MODEL_CASES: u64 = 200_000;
 const INTERLEAVINGS: u64 = 100;
 const SECONDS: u64 = 600;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use bywash_core::block::KeptBlock;
+use bywash_core::key::PrefixSpan;
 use bywash_core::memory::{ChargeMode, Consumer, Reclaimed, SpillCause, Spillable, TaskMemory};
 use bywash_core::port::PartitionSink;
 use bywash_core::{Error, ErrorKind, Result};
@@ -103,6 +104,7 @@ impl Sorter {
             stage: Stage::Filling,
             mode: ChargeMode::Ledger,
             kept: KeptBlock::default(),
+            span: PrefixSpan::default(),
         };
         let state = Mutex::new(State::Open(Box::new(engine)));
         let shared = Arc::new(Shared { state, consumer: consumer.clone(), signals });
