@@ -11,7 +11,7 @@
 //! level, and every row goes the way of the sort by key.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,6 +27,8 @@ use bywash::{
 use bywash_tests::case::admit;
 use bywash_tests::dirs::Dirs;
 use bywash_tests::{child, skipped};
+
+use crate::python;
 
 /// The keys of one run: a name, and the same expression for both.
 struct Keys {
@@ -54,7 +56,7 @@ const BUDGETS: [u64; 4] = [0, 16 << 20, 256 << 20, 2 << 30];
 
 /// Runs all; false if an answer is another one than DuckDB's.
 pub(crate) fn run(rows: i64) -> Result<bool, String> {
-    let python = python();
+    let python = python::with_duckdb();
     if python.is_none() {
         skipped(
             "deep combine",
@@ -213,20 +215,6 @@ fn duckdb(python: &Path, keys: &Keys, rows: i64) -> Result<String, String> {
     // Whatever else it prints comes before.
     let said = String::from_utf8_lossy(&output.stdout);
     Ok(said.lines().last().unwrap_or_default().trim().to_owned())
-}
-
-/// A Python that has duckdb: the one that ffi/tests/python/install makes, or the system's.
-fn python() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let candidates = [
-        std::env::var_os("BYWASH_PYTHON").map(PathBuf::from),
-        Some(root.join("target/python/bin/python")),
-        Some(PathBuf::from("python3")),
-    ];
-    candidates.into_iter().flatten().find(|python| {
-        let found = Command::new(python).args(["-c", "import duckdb"]).output();
-        found.is_ok_and(|output| output.status.success())
-    })
 }
 
 const fn x(i: i64) -> i64 {

@@ -3,7 +3,9 @@
 
 mod cgroup_v2;
 mod combine;
+mod python;
 mod scale;
+mod sort;
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
             eprintln!("{why}\nusage: deep SUITE [--seed N] [--cases N] [--from N] [--seconds N]");
             eprintln!("suites: shuffle-oracle (20000 cases), store-faults (all of them),");
             eprintln!("        combine-oracle (20000 cases), combine (rows: 100000000),");
+            eprintln!("        sort (rows: 20000000),");
             eprintln!("        ledger-stress (600 seconds), ledger-model (200000 cases of each),");
             eprintln!(
                 "        interleavings (100 times the schedules of ci/interleavings), cgroup-v2,"
@@ -88,6 +91,11 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
             scale::run(cases.unwrap_or(SCALE_ROWS), chosen)?;
             println!("scale: passed");
             Ok(true)
+        }
+        Some("sort") => {
+            let right = sort::run(cases.unwrap_or(SORT_ROWS))?;
+            println!("sort: {}", if right { "passed" } else { "FAILED" });
+            Ok(right)
         }
         Some("store-faults") => {
             let again = |argument: &str| {
@@ -150,6 +158,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
 const CASES: u64 = 20_000;
 const COMBINE_ROWS: u64 = 100_000_000;
 const SCALE_ROWS: u64 = 300_000_000;
+const SORT_ROWS: u64 = 20_000_000;
 const MODEL_CASES: u64 = 200_000;
 const INTERLEAVINGS: u64 = 100;
 const SECONDS: u64 = 600;

@@ -1,6 +1,6 @@
 //! Bywash beside others: the same input, one core, runs in turn, medians and ratios.
 //!
-//! `cargo run --release --manifest-path benches/compare/Cargo.toml -- radix`; docs/BENCHMARKS.md has what came of
+//! `cargo run --release --manifest-path benches/compare/Cargo.toml -- radix`, and `--features datafusion ... -- sort`; docs/BENCHMARKS.md has what came of
 //! it. One subcommand a question, one file a rival: a rival is what implements [`rounds::Rival`].
 
 mod clock;
@@ -8,6 +8,7 @@ mod failure;
 mod jvm;
 mod radix;
 mod rounds;
+mod sort;
 
 use clap::{Parser, Subcommand};
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -27,6 +28,8 @@ struct Arguments {
 enum Question {
     /// Sorting words by the partition ids in them.
     Radix(radix::Arguments),
+    /// Sorting more rows than memory holds.
+    Sort(sort::Arguments),
 }
 
 fn main() -> Result<()> {
@@ -37,5 +40,6 @@ fn main() -> Result<()> {
     sched_setaffinity(None, &cores)?;
     match question {
         Question::Radix(arguments) => radix::run(&arguments),
+        Question::Sort(arguments) => sort::run(&arguments),
     }
 }

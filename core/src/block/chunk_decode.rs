@@ -20,6 +20,7 @@ use crate::{Error, Figure, Result};
 /// Decodes blocks of up to a fixed size into chunks. Allocates only when made.
 #[derive(Debug)]
 pub struct ChunkDecoder {
+    codec: Codec,
     decompressor: Decompressor,
     raw: Array<u8>,
     /// For each node, which of the variable ones it is.
@@ -45,7 +46,7 @@ impl ChunkDecoder {
         });
         let variable = variable.collect();
         let decompressor = Decompressor::try_new_for(consumer, codec)?;
-        Ok(Self { decompressor, raw: Array::try_new(consumer, raw_bytes)?, variable })
+        Ok(Self { codec, decompressor, raw: Array::try_new(consumer, raw_bytes)?, variable })
     }
 
     /// The bytes [`ChunkDecoder::try_new`] reserves.
@@ -71,18 +72,9 @@ impl ChunkDecoder {
         }
         let rows = header.rows as usize;
         let nodes = layout.nodes();
-        let prefix_bytes = layout.prefix_bytes(false);
-        let (prefix, frames) = body.split_at_checked(prefix_bytes).ok_or_else(damaged)?;
-        let (bits, lengths) =
-            prefix.split_at_checked(nodes.len().div_ceil(8)).ok_or_else(damaged)?;
-        let has_nulls =
-            |node: usize| bits.get(node / 8).is_some_and(|byte| byte >> (node % 8) & 1 == 1);
-        let variable = &self.variable;
-        let data_len = |node: usize| {
-            let at = variable.get(node).map_or(0, |at| *at as usize * 4);
-            let len = lengths.get(at..at + 4).and_then(|len| len.try_into().ok());
-            len.map_or(0, u32::from_le_bytes) as usize
-        };
+        let (prefix, frames) = BlockPrefix::split(layout, body)?;
+        let has_nulls = |node: usize| prefix.has_nulls(node);
+        let data_len = |node: usize| prefix.data_len(self.variable.get(node).copied());
         // Before any sum of them: none of these is above what the block holds.
         let variable_nodes = nodes.iter().enumerate();
         for (index, node) in variable_nodes {
@@ -127,6 +119,84 @@ impl ChunkDecoder {
             }
         }
         if raw.0.is_empty() { Ok(()) } else { Err(damaged()) }
+    }
+
+    /// Where in `chunk` the block with this header is to be read to be decoded in place: its body and what
+    /// follows, `len` bytes. `None` if it is to be read elsewhere: it is compressed, or does not fit.
+    pub fn space_in_place<'a>(
+        &self,
+        layout: &Layout,
+        header: &Header,
+        chunk: &'a mut SortedChunk,
+        len: usize,
+    ) -> Option<&'a mut [u8]> {
+        if self.codec != Codec::None {
+            return None;
+        }
+        let front = SortedChunk::front_bytes(layout, header.rows as usize);
+        chunk.area_mut().get_mut(front..)?.get_mut(..len)
+    }
+
+    /// As [`ChunkDecoder::decode`], for a body that was read into
+    /// [`space_in_place`](ChunkDecoder::space_in_place): only what is not as a chunk has it is written anew.
+    ///
+    /// # Errors
+    /// `Corrupt` for bytes that are not what was written.
+    pub fn decode_in_place(
+        &self,
+        layout: &Layout,
+        header: &Header,
+        chunk: &mut SortedChunk,
+    ) -> Result<()> {
+        let rows = header.rows as usize;
+        let front = SortedChunk::front_bytes(layout, rows);
+        // Until all is found to be well.
+        chunk.set_rows(0);
+        let (head, body) = chunk.area_mut().split_at_mut_checked(front).ok_or_else(damaged)?;
+        let body = body.get(..header.body_bytes as usize).ok_or_else(damaged)?;
+        check_body(layout, header, body)?;
+        let nodes = layout.nodes();
+        let (prefix, frames) = BlockPrefix::split(layout, body)?;
+        let mut raw = Raw(single_frame(frames, header.raw_bytes as usize)?);
+        let (table, room) =
+            head.split_at_mut_checked(table_bytes(nodes.len())).ok_or_else(damaged)?;
+        let mut room = Room { at: table.len(), left: room };
+        let table: &mut [[u64; 3]] = bytemuck::cast_slice_mut(table);
+        for (index, (node, words)) in nodes.iter().zip(table).enumerate() {
+            *words = [0; 3];
+            let [values, validity, data] = words;
+            let start = |raw: &Raw<'_>| (front + body.len() - raw.0.len()) as u64;
+            if prefix.has_nulls(index) {
+                if !node.nullable || node.physical == Physical::Null {
+                    return Err(damaged());
+                }
+                let target = room.take(rows, validity)?;
+                unpack_bits(raw.take(rows.div_ceil(8))?, target);
+            }
+            match node.physical {
+                Physical::Null => {}
+                Physical::Bool => {
+                    unpack_bits(raw.take(rows.div_ceil(8))?, room.take(rows, values)?);
+                }
+                Physical::Fixed { width } => {
+                    *values = start(&raw);
+                    raw.take(rows.checked_mul(width as usize).ok_or_else(damaged)?)?;
+                }
+                Physical::Variable { wide } => {
+                    let offsets = bytemuck::cast_slice_mut(room.take((rows + 1) * 4, values)?);
+                    let width = node.physical.length_bytes();
+                    let lens = raw.take(rows.checked_mul(width).ok_or_else(damaged)?)?;
+                    *data = start(&raw);
+                    let bytes = raw.take(prefix.data_len(self.variable.get(index).copied()))?.len();
+                    lengths_to_offsets(lens, wide, bytes, offsets)?;
+                }
+            }
+        }
+        if !raw.0.is_empty() {
+            return Err(damaged());
+        }
+        chunk.set_rows(rows);
+        Ok(())
     }
 
     /// Decompresses the frames of a block of a chain; for its first block, `body` is what follows the
@@ -176,6 +246,72 @@ fn decompress<'a>(
         return Err(damaged());
     }
     scratch.get(..raw_bytes).ok_or_else(damaged)
+}
+
+/// What is before the frames of a block: which columns have nulls, and the bytes of the variable ones.
+#[derive(Clone, Copy)]
+struct BlockPrefix<'a> {
+    bits: &'a [u8],
+    lengths: &'a [u8],
+}
+
+impl<'a> BlockPrefix<'a> {
+    fn split(layout: &Layout, body: &'a [u8]) -> Result<(Self, &'a [u8])> {
+        let prefix_bytes = layout.prefix_bytes(false);
+        let (prefix, frames) = body.split_at_checked(prefix_bytes).ok_or_else(damaged)?;
+        let bits_bytes = layout.nodes().len().div_ceil(8);
+        let (bits, lengths) = prefix.split_at_checked(bits_bytes).ok_or_else(damaged)?;
+        Ok((Self { bits, lengths }, frames))
+    }
+
+    fn has_nulls(self, node: usize) -> bool {
+        self.bits.get(node / 8).is_some_and(|byte| byte >> (node % 8) & 1 == 1)
+    }
+
+    /// Of a column that is this one of the variable ones.
+    fn data_len(self, variable: Option<u32>) -> usize {
+        let at = variable.map_or(0, |at| at as usize * 4);
+        let len = self.lengths.get(at..at + 4).and_then(|len| len.try_into().ok());
+        len.map_or(0, u32::from_le_bytes) as usize
+    }
+}
+
+/// The buffers of a block that was stored as it is, in the one frame that its writer makes then.
+fn single_frame(frames: &[u8], raw_bytes: usize) -> Result<&[u8]> {
+    if frames.is_empty() && raw_bytes == 0 {
+        return Ok(frames);
+    }
+    let (frame, stored, rest) = split_frame(frames)?;
+    let is_sound = rest.is_empty()
+        && frame.tag == TAG_NONE
+        && frame.raw_bytes == raw_bytes
+        && stored.len() == raw_bytes;
+    if is_sound { Ok(stored) } else { Err(damaged()) }
+}
+
+/// Bytes of a chunk's table.
+const fn table_bytes(nodes: usize) -> usize {
+    nodes * 24
+}
+
+/// What is free of a chunk's area, and where it begins.
+struct Room<'a> {
+    at: usize,
+    left: &'a mut [u8],
+}
+
+impl<'a> Room<'a> {
+    /// The next `len` bytes on a boundary of 16; tells `start` where they begin in the area.
+    fn take(&mut self, len: usize, start: &mut u64) -> Result<&'a mut [u8]> {
+        let skipped = self.at.next_multiple_of(16) - self.at;
+        let left = std::mem::take(&mut self.left);
+        let (_, left) = left.split_at_mut_checked(skipped).ok_or_else(damaged)?;
+        let (taken, left) = left.split_at_mut_checked(len).ok_or_else(damaged)?;
+        *start = (self.at + skipped) as u64;
+        self.at += skipped + len;
+        self.left = left;
+        Ok(taken)
+    }
 }
 
 /// What is left of a block's buffers.

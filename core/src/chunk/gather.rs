@@ -1,8 +1,10 @@
 //! Kernels that move rows into partition order. Primitive arguments, no allocation.
 
 use crate::cast::{to_u32, to_usize};
+use crate::copy::copy_in_steps;
+use crate::prefetch::{prefetch, prefetch_at};
 
-/// Room that variable data needs behind its end: short values are copied in one such step.
+/// Room behind variable data, so that its last values too are mostly copied in whole steps.
 pub(super) const OVERCOPY_BYTES: usize = 16;
 
 /// `target[i] = source[permutation[i]]` for values of `width` bytes.
@@ -27,7 +29,10 @@ pub(super) fn gather_fixed(source: &[u8], width: usize, permutation: &[u32], tar
 fn gather_width<const WIDTH: usize>(source: &[u8], permutation: &[u32], target: &mut [u8]) {
     let (source, _) = source.as_chunks::<WIDTH>();
     let (target, _) = target.as_chunks_mut::<WIDTH>();
-    for (slot, &row) in target.iter_mut().zip(permutation) {
+    for (at, (slot, &row)) in target.iter_mut().zip(permutation).enumerate() {
+        if let Some(&later) = permutation.get(at + PLACES_AHEAD) {
+            prefetch_at(source, later as usize);
+        }
         *slot = source[row as usize];
     }
 }
@@ -37,9 +42,20 @@ pub(super) const fn pack(start: usize, len: usize) -> u64 {
     to_u32(start) as u64 | (to_u32(len) as u64) << 32
 }
 
+/// Start and length of a place.
+fn unpack(place: u64) -> (usize, usize) {
+    (to_usize(place & u64::from(u32::MAX)), to_usize(place >> 32))
+}
+
+/// Bytes of a step of a copy.
+const COPY_STEP: usize = 32;
+/// Rows ahead whose places, and whose values, are asked for.
+const PLACES_AHEAD: usize = 32;
+const VALUES_AHEAD: usize = 16;
+
 /// Copies variable values into order and writes their offsets, one more than rows.
 ///
-/// `source` and `target` have [`OVERCOPY_BYTES`] of room behind the last value.
+/// `source` and `target` may have room behind the last value.
 pub(super) fn gather_variable(
     source: &[u8],
     places: &[u64],
@@ -52,16 +68,17 @@ pub(super) fn gather_variable(
         return;
     };
     *first = 0;
-    for (slot, &row) in ends.iter_mut().zip(permutation) {
-        let place = places[row as usize];
-        let start = to_usize(place & u64::from(u32::MAX));
-        let len = to_usize(place >> 32);
-        if len <= OVERCOPY_BYTES {
-            target[end..end + OVERCOPY_BYTES]
-                .copy_from_slice(&source[start..start + OVERCOPY_BYTES]);
-        } else {
-            target[end..end + len].copy_from_slice(&source[start..start + len]);
+    for (at, (slot, &row)) in ends.iter_mut().zip(permutation).enumerate() {
+        // The order is random: neither values nor their places are where the processor would look next.
+        if let Some(&later) = permutation.get(at + PLACES_AHEAD) {
+            prefetch_at(places, later as usize);
         }
+        if let Some(&later) = permutation.get(at + VALUES_AHEAD) {
+            let (start, len) = unpack(places[later as usize]);
+            prefetch(&source[start..start + len]);
+        }
+        let (start, len) = unpack(places[row as usize]);
+        copy_in_steps::<COPY_STEP>(&source[start..], len, &mut target[end..]);
         end += len;
         *slot = to_u32(end);
     }

@@ -5,7 +5,7 @@
 //! still equal are compared where they lie.
 
 use crate::cast::{to_u32, to_usize};
-use crate::key::{KeyRows, PREFIX_BYTES, Prefix, SortKey};
+use crate::key::{KeyRows, Prefix, PrefixSpan, SortKey};
 use crate::memory::{Array, Consumer};
 use crate::radix::{Pair, RadixKey, RadixSort, Slot};
 use crate::{Error, Result};
@@ -17,6 +17,7 @@ pub struct KeySort {
     pairs: Array<Pair>,
     scratch: Array<Pair>,
     permutation: Array<u32>,
+    span: PrefixSpan,
 }
 
 impl KeySort {
@@ -30,6 +31,7 @@ impl KeySort {
             pairs: Array::try_new(consumer, rows_max)?,
             scratch: Array::try_new(consumer, rows_max)?,
             permutation: Array::try_new(consumer, rows_max)?,
+            span: PrefixSpan::default(),
         })
     }
 
@@ -51,7 +53,8 @@ impl KeySort {
         else {
             return Err(TOO_MANY);
         };
-        let is_whole = make_pairs(key, rows, pairs);
+        let (span, is_whole) = make_pairs(key, rows, pairs);
+        self.span = span;
         let sorted = match self.radix.sort(pairs, scratch)? {
             Slot::First => pairs,
             Slot::Second => scratch,
@@ -65,68 +68,27 @@ impl KeySort {
         }
         Ok(permutation)
     }
+
+    /// Where the prefixes of the rows sorted last differ.
+    pub const fn span(&self) -> PrefixSpan {
+        self.span
+    }
 }
 
-/// Pairs of a part of each row's prefix and its number; whether the part is all that differs.
-fn make_pairs(key: &SortKey, rows: &impl KeyRows, pairs: &mut [Pair]) -> bool {
+/// Pairs of a part of each row's prefix and its number; where prefixes differ, and whether the part is all
+/// of that.
+fn make_pairs(key: &SortKey, rows: &impl KeyRows, pairs: &mut [Pair]) -> (PrefixSpan, bool) {
     let count = pairs.len();
     // A prefix takes the place of its pair.
     let prefixes: &mut [Prefix] = bytemuck::cast_slice_mut(pairs);
     key.prefixes(rows, 0..count, prefixes);
-    let first = prefixes.first().copied().unwrap_or(0);
-    let varying = prefixes.iter().fold(0, |varying, prefix| varying | (prefix ^ first));
-    let part = Part::of(varying);
+    let span = PrefixSpan::of(prefixes);
+    let part = span.part();
     for (row, pair) in (0u64..).zip(pairs) {
         let prefix = Prefix::from(pair.value) << 64 | Prefix::from(pair.prefix);
         *pair = Pair { prefix: part.take(prefix), value: row };
     }
-    part.is_whole(varying)
-}
-
-/// Which 64 bits of prefixes are sorted by: the most significant bytes that differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    /// Eight bytes in a row.
-    Shifted(u32),
-    /// Single bytes, the most significant first, by their shifts.
-    Bytes { shifts: [u32; 8], count: usize },
-}
-
-impl Part {
-    fn of(varying: Prefix) -> Self {
-        let low = (varying.trailing_zeros() / 8 * 8).min(128);
-        let high = 128 - varying.leading_zeros() / 8 * 8;
-        if high.saturating_sub(low) <= 64 {
-            return Self::Shifted(high.saturating_sub(64));
-        }
-        let (mut shifts, mut count) = ([0; 8], 0);
-        for byte in (0..to_u32(PREFIX_BYTES)).rev() {
-            if count < 8 && (varying >> (8 * byte)) & 0xff != 0 {
-                shifts[count] = 8 * byte;
-                count += 1;
-            }
-        }
-        Self::Bytes { shifts, count }
-    }
-
-    fn take(self, prefix: Prefix) -> u64 {
-        match self {
-            Self::Shifted(shift) => low_word(prefix >> shift),
-            Self::Bytes { shifts, count } => shifts[..count]
-                .iter()
-                .fold(0, |part, &shift| part << 8 | (low_word(prefix >> shift) & 0xff)),
-        }
-    }
-
-    /// Whether no bit that differs is left out.
-    fn is_whole(self, varying: Prefix) -> bool {
-        match self {
-            Self::Shifted(shift) => varying & !(Prefix::from(u64::MAX) << shift) == 0,
-            Self::Bytes { shifts, count } => {
-                shifts[..count].iter().fold(varying, |left, shift| left & !(0xff << shift)) == 0
-            }
-        }
-    }
+    (span, part.is_whole())
 }
 
 /// Puts rows whose pairs are equal into the order of their keys, then of their numbers.
@@ -139,11 +101,6 @@ fn sort_ties(key: &SortKey, rows: &impl KeyRows, pairs: &mut [Pair]) {
             });
         }
     }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the low word is what is wanted")]
-const fn low_word(wide: Prefix) -> u64 {
-    wide as u64
 }
 
 const TOO_MANY: Error = Error::internal("more rows to sort than the scratch was made for");
@@ -207,23 +164,6 @@ mod tests {
                 key.compare((&staging, *one as usize), (&staging, *other as usize))
             });
             prop_assert_eq!(order, &expected[..]);
-        }
-    }
-
-    #[test]
-    fn a_part_keeps_the_order_of_prefixes() {
-        for varying in [0, 1, 0xff00, 1 << 127, (1 << 127) | 1, Prefix::MAX, 0xff00_ff00 << 70] {
-            let part = Part::of(varying);
-            let (mut last, mut last_part) = (0, 0);
-            for at in 0..=varying.count_ones().min(12) {
-                let bits = (0..128).filter(|bit| varying >> bit & 1 == 1);
-                let prefix = bits.take(at as usize).fold(0, |sum, bit| sum | 1 << bit);
-                assert!(prefix >= last && part.take(prefix) >= last_part, "{varying:x}");
-                if part.is_whole(varying) {
-                    assert_eq!(prefix == last, part.take(prefix) == last_part, "{varying:x}");
-                }
-                (last, last_part) = (prefix, part.take(prefix));
-            }
         }
     }
 }

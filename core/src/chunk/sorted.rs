@@ -7,7 +7,7 @@ use super::counting_sort::CountingSort;
 use super::gather::{OVERCOPY_BYTES, gather_fixed, gather_variable};
 use super::staging::Staging;
 use crate::cast::{to_u32, to_usize};
-use crate::column::{Layout, Physical};
+use crate::column::{Layout, Node, Physical};
 use crate::memory::Area;
 
 /// Words of the table for each node: values or offsets, validity or 0, data.
@@ -178,6 +178,33 @@ impl SortedChunk {
         self.rows = to_u32(rows);
         (self.segments, self.segments_start, self.cursor) = (0, 0, 0);
         true
+    }
+
+    /// What a block of `rows` rows takes in front of its bytes where it is decoded in place, at most: the table,
+    /// and what is not as a chunk has it. The table alone tells where the rest lies.
+    pub(crate) fn front_bytes(layout: &Layout, rows: usize) -> usize {
+        let table = (layout.nodes().len() * TABLE_WORDS * 8).next_multiple_of(16);
+        let node = |node: &Node| {
+            let values = match node.physical {
+                Physical::Null | Physical::Fixed { .. } => 0,
+                Physical::Bool => rows,
+                Physical::Variable { .. } => rows.saturating_add(1).saturating_mul(4),
+            };
+            let validity = if node.nullable { rows } else { 0 };
+            values.saturating_add(31) / 16 * 16 + validity.saturating_add(31) / 16 * 16
+        };
+        layout.nodes().iter().map(node).fold(table, usize::saturating_add)
+    }
+
+    /// All of its area, for a block that is to be decoded in place.
+    pub(crate) fn area_mut(&mut self) -> &mut [u8] {
+        &mut self.area
+    }
+
+    /// Begins to have these rows, whose places are in the table already.
+    pub(crate) fn set_rows(&mut self, rows: usize) {
+        self.rows = to_u32(rows);
+        (self.segments, self.segments_start, self.cursor) = (0, 0, 0);
     }
 
     /// Gives the memory back for another use.

@@ -24,6 +24,7 @@
 mod bytes;
 mod compare;
 mod kind;
+mod part;
 mod pieces;
 mod prefix;
 mod rows;
@@ -36,6 +37,7 @@ use crate::column::{Layout, Physical};
 use crate::{Error, ErrorKind, Figure, Result};
 use kind::Kind;
 
+pub use part::{PrefixPart, PrefixSpan};
 pub use pieces::KeyPieces;
 pub use prefix::{PREFIX_BYTES, Prefix};
 pub use rows::{ChunkRows, KeyRows, ViewRows};

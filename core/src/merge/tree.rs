@@ -7,26 +7,27 @@
 //!       lane 0  lane 1    lane 2  lane 3
 //! ```
 //!
-//! When the winner's lane moves on, only the matches on its way up are played again. Ties of prefixes
-//! are for the caller to decide, who knows the rows.
+//! When the winner's lane moves on, only the matches on its way up are played again. Ties of these
+//! parts are for the caller to decide, who knows the rows.
+
+use std::hint::select_unpredictable;
 
 use crate::cast::to_u32;
-use crate::key::Prefix;
 use crate::memory::{Consumer, Vector};
 use crate::{Error, Result};
 
-/// A lane's first row: its prefix and the lane.
+/// A lane's first row: what of its key is compared first, and the lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
-    /// The prefix of its key.
-    pub prefix: Prefix,
+    /// Part of the prefix of its key.
+    pub part: u64,
     /// The lane, or [`Entry::NONE`]'s.
     pub lane: u32,
 }
 
 impl Entry {
     /// A lane without rows: after all others.
-    pub const NONE: Self = Self { prefix: Prefix::MAX, lane: u32::MAX };
+    pub const NONE: Self = Self { part: u64::MAX, lane: u32::MAX };
 
     const fn is_none(self) -> bool {
         self.lane == u32::MAX
@@ -63,23 +64,23 @@ impl LoserTree {
     }
 
     /// Begins with these lanes, in their order; `is_before` says of two lanes with rows of equal
-    /// prefixes whether the first goes first.
+    /// parts whether the first goes first.
     ///
     /// # Errors
     /// `Internal` for more lanes than there is room for.
     pub fn begin(
         &mut self,
-        lanes: impl ExactSizeIterator<Item = Option<Prefix>>,
+        lanes: impl ExactSizeIterator<Item = Option<u64>>,
         mut is_before: impl FnMut(u32, u32) -> bool,
     ) -> Result<()> {
-        const EMPTY: Entry = Entry { prefix: 0, lane: u32::MAX - 1 };
+        const EMPTY: Entry = Entry { part: 0, lane: u32::MAX - 1 };
         self.entries.clear();
         let count = lanes.len();
         for _ in 0..count {
             self.entries.push_within_capacity(EMPTY).map_err(|_| TOO_MANY)?;
         }
-        for (lane, prefix) in (0u32..).zip(lanes) {
-            let mut entry = entry(lane, prefix);
+        for (lane, part) in (0u32..).zip(lanes) {
+            let mut entry = entry(lane, part);
             let mut at = parent_of_leaf(count, lane);
             loop {
                 let other = &mut self.entries[at];
@@ -118,21 +119,26 @@ impl LoserTree {
     }
 
     /// Gives the winner's lane its next row, or none.
-    pub fn replace(&mut self, prefix: Option<Prefix>, mut is_before: impl FnMut(u32, u32) -> bool) {
+    pub fn replace(&mut self, part: Option<u64>, mut is_before: impl FnMut(u32, u32) -> bool) {
         let Some((winner, losers)) = self.entries.split_first_mut() else {
             return;
         };
         let lane = winner.lane;
-        let mut entry = entry(lane, prefix);
+        let mut entry = entry(lane, part);
         let mut at = parent_of_leaf(losers.len() + 1, lane);
         while at > 0 {
             let other = &mut losers[at - 1];
-            let is_lower = if other.prefix == entry.prefix {
+            let is_lower = if other.part == entry.part {
                 before(*other, entry, &mut is_before)
             } else {
-                other.prefix < entry.prefix
+                other.part < entry.part
             };
-            swap_if(is_lower, other, &mut entry);
+            // Without a branch: which of two lanes is lower cannot be foretold.
+            let (one, two) = (entry, *other);
+            entry.part = select_unpredictable(is_lower, two.part, one.part);
+            entry.lane = select_unpredictable(is_lower, two.lane, one.lane);
+            other.part = select_unpredictable(is_lower, one.part, two.part);
+            other.lane = select_unpredictable(is_lower, one.lane, two.lane);
             at /= 2;
         }
         *winner = entry;
@@ -144,30 +150,19 @@ impl LoserTree {
     }
 }
 
-/// Swaps without a branch: which of two lanes is lower cannot be foretold.
-#[inline]
-fn swap_if(condition: bool, one: &mut Entry, other: &mut Entry) {
-    let prefixes = (one.prefix ^ other.prefix) & Prefix::from(condition).wrapping_neg();
-    one.prefix ^= prefixes;
-    other.prefix ^= prefixes;
-    let lanes = (one.lane ^ other.lane) & u32::from(condition).wrapping_neg();
-    one.lane ^= lanes;
-    other.lane ^= lanes;
-}
-
 /// The place of the first match of a lane among `lanes`: leaves come after the matches.
 const fn parent_of_leaf(lanes: usize, lane: u32) -> usize {
     let leaf = lanes + lane as usize;
     leaf / 2
 }
 
-fn entry(lane: u32, prefix: Option<Prefix>) -> Entry {
-    prefix.map_or(Entry::NONE, |prefix| Entry { prefix, lane })
+fn entry(lane: u32, part: Option<u64>) -> Entry {
+    part.map_or(Entry::NONE, |part| Entry { part, lane })
 }
 
 fn before(one: Entry, other: Entry, is_before: &mut impl FnMut(u32, u32) -> bool) -> bool {
-    if one.prefix != other.prefix {
-        return one.prefix < other.prefix;
+    if one.part != other.part {
+        return one.part < other.part;
     }
     if one.is_none() || other.is_none() {
         return !one.is_none();
@@ -190,11 +185,11 @@ mod tests {
             top in any::<bool>(),
         ) {
             // Few values, so that there are ties; the greatest of all prefixes among them.
-            let prefix = |value: u8| if top { Prefix::MAX - Prefix::from(value) } else { value.into() };
+            let prefix = |value: u8| if top { u64::MAX - u64::from(value) } else { value.into() };
             for lane in &mut lanes {
                 lane.sort_by_key(|value| prefix(*value));
             }
-            let mut expected: Vec<(Prefix, usize)> = lanes
+            let mut expected: Vec<(u64, usize)> = lanes
                 .iter()
                 .enumerate()
                 .flat_map(|(lane, values)| values.iter().map(move |value| (prefix(*value), lane)))
@@ -211,12 +206,12 @@ mod tests {
             let mut merged = Vec::new();
             while let Some(winner) = tree.winner() {
                 let lane = winner.lane as usize;
-                merged.push((winner.prefix, lane));
+                merged.push((winner.part, lane));
                 at[lane] += 1;
                 let rest = |lane: usize| lanes[lane].get(at[lane]).map(|value| prefix(*value));
                 let others = (0..lanes.len()).filter(|other| *other != lane);
                 let least = others.filter_map(|o| rest(o).map(|p| (p, o))).min();
-                let challenger = tree.challenger(by_lane).map(|e| (e.prefix, e.lane as usize));
+                let challenger = tree.challenger(by_lane).map(|e| (e.part, e.lane as usize));
                 prop_assert_eq!(challenger, least);
                 tree.replace(rest(lane), by_lane);
             }

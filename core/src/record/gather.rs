@@ -2,11 +2,11 @@
 
 use super::arena::RecordArena;
 use super::pointer::Pointer;
-use super::prefetch::prefetch;
 use super::walk::GroupWalk;
 use crate::Result;
 use crate::block::RecordEncoder;
 use crate::port::BlockSink;
+use crate::prefetch::prefetch;
 
 /// Records that are on their way from memory while others are copied.
 const AHEAD: usize = 32;

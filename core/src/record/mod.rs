@@ -14,7 +14,6 @@ mod arena;
 mod gather;
 mod memory;
 mod pointer;
-mod prefetch;
 #[cfg(test)]
 mod tests;
 mod walk;

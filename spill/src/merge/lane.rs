@@ -1,9 +1,10 @@
 //! Where one source of a merge stands.
 
-use bywash_core::chunk::SortedChunk;
-use bywash_core::key::{ChunkRows, Prefix, SortKey};
+use bywash_core::key::{ChunkRows, Prefix};
 
-/// Prefixes that a lane works out at once.
+use super::Rows;
+
+/// Rows whose parts and sizes a lane works out at once.
 const RING: usize = 32;
 
 /// A row of one source, and those after it.
@@ -20,10 +21,11 @@ pub(crate) struct Lane {
     /// The row to go back to.
     pub(super) mark: u32,
     wide_prefix: Prefix,
-    /// The rows whose prefixes are in `ring`.
+    /// The rows whose parts are in `ring`, and whose variable data is in `data_bytes`.
     ring_start: u32,
     ring_end: u32,
-    ring: [Prefix; RING],
+    ring: [u64; RING],
+    data_bytes: [u32; RING],
 }
 
 impl Lane {
@@ -39,6 +41,7 @@ impl Lane {
         ring_start: 0,
         ring_end: 0,
         ring: [0; RING],
+        data_bytes: [0; RING],
     };
 
     /// Begins with the rows of a chunk.
@@ -95,29 +98,41 @@ impl Lane {
         (self.chunk, self.row)
     }
 
-    /// The prefix of its row, if it has one.
+    /// What of its row's key is compared first, if it has a row.
     #[inline]
-    pub(super) fn head(&mut self, key: &SortKey, chunks: &[SortedChunk]) -> Option<Prefix> {
+    pub(super) fn head(&mut self, rows: &Rows<'_>) -> Option<u64> {
         if self.row >= self.rows {
             return None;
         }
         if self.is_wide {
-            return Some(self.wide_prefix);
+            return Some(rows.part.take(self.wide_prefix));
         }
         if self.row < self.ring_start || self.row >= self.ring_end {
-            self.fill_ring(key, chunks);
+            self.fill_ring(rows);
         }
         Some(self.ring[(self.row - self.ring_start) as usize])
     }
 
+    /// Bytes of variable data of its row, which [`Lane::head`] was asked for and which lies in a chunk.
+    #[inline]
+    pub(super) fn data_bytes(&self) -> usize {
+        self.data_bytes[(self.row - self.ring_start) as usize] as usize
+    }
+
     #[inline(never)]
-    fn fill_ring(&mut self, key: &SortKey, chunks: &[SortedChunk]) {
+    fn fill_ring(&mut self, rows: &Rows<'_>) {
         const STEP: u32 = 32;
         const _: () = assert!(STEP as usize == RING);
         self.ring_start = self.row;
         self.ring_end = self.rows.min(self.row.saturating_add(STEP));
         let range = self.ring_start as usize..self.ring_end as usize;
-        let ring = &mut self.ring[..range.len()];
-        key.prefixes(&ChunkRows(&chunks[self.chunk as usize]), range, ring);
+        let chunk = &rows.chunks[self.chunk as usize];
+        let count = range.len();
+        let mut prefixes: [Prefix; RING] = [0; RING];
+        rows.key.prefixes(&ChunkRows(chunk), range, &mut prefixes[..count]);
+        for (part, prefix) in self.ring.iter_mut().zip(&prefixes[..count]) {
+            *part = rows.part.take(*prefix);
+        }
+        rows.sizes.data_bytes_ahead(chunk, self.ring_start, &mut self.data_bytes[..count]);
     }
 }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use bywash_core::block::{ChunkSizes, RowSlice};
 use bywash_core::chunk::SortedChunk;
-use bywash_core::key::{ChunkRows, Prefix, SortKey};
+use bywash_core::key::{ChunkRows, PrefixPart, SortKey};
 use bywash_core::memory::{Consumer, Vector};
 use bywash_core::merge::{Entry, LoserTree};
 use bywash_core::{Error, Result};
@@ -41,8 +41,17 @@ pub(crate) enum Stop {
 /// The rows themselves, for whoever compares them.
 pub(crate) struct Rows<'a> {
     pub(crate) key: &'a SortKey,
+    /// What of prefixes tells rows apart, of all rows there are.
+    pub(crate) part: PrefixPart,
     pub(crate) sizes: &'a ChunkSizes,
     pub(crate) chunks: &'a [SortedChunk],
+}
+
+impl Rows<'_> {
+    /// Whether rows whose parts are equal have equal keys.
+    const fn is_decisive(&self) -> bool {
+        self.key.is_decisive() && self.part.is_whole()
+    }
 }
 
 /// Lanes, the tournament between them, and what was picked.
@@ -109,10 +118,10 @@ impl Picker {
     ) -> Result<()> {
         let Self { tree, lanes, .. } = self;
         for lane in lanes.iter_mut() {
-            lane.head(rows.key, rows.chunks);
+            lane.head(rows);
         }
         let lanes: &[Lane] = lanes;
-        let heads = lanes.iter().map(|lane| lane.clone().head(rows.key, rows.chunks));
+        let heads = lanes.iter().map(|lane| lane.clone().head(rows));
         self.streak = 0;
         tree.begin(heads, |one, other| is_before(rows, lanes, compare_wide, one, other))
     }
@@ -187,9 +196,7 @@ impl Picker {
                     None => continue,
                 }
             }
-            let chunk = &rows.chunks[lane.chunk as usize];
-            let data = rows.sizes.data_bytes(chunk, lane.row, lane.row + 1);
-            let bytes = rows.sizes.bytes(1, data);
+            let bytes = rows.sizes.bytes(1, lane.data_bytes());
             if self.rows + 1 > limits.rows || self.bytes.saturating_add(bytes) > limits.bytes {
                 if self.rows > 0 {
                     return Stop::Full;
@@ -208,8 +215,8 @@ impl Picker {
             if lane.is_dry() {
                 return Stop::Dry(winner.lane);
             }
-            let prefix = lane.head(rows.key, rows.chunks);
-            self.replace(rows, prefix, compare_wide);
+            let part = lane.head(rows);
+            self.replace(rows, part, compare_wide);
             if winner.lane == self.last {
                 self.streak += 1;
             } else {
@@ -226,19 +233,19 @@ impl Picker {
     ) {
         let winner = self.tree.winner().map_or(u32::MAX, |winner| winner.lane);
         let lane = self.lanes.get_mut(winner as usize);
-        let prefix = lane.and_then(|lane| lane.head(rows.key, rows.chunks));
-        self.replace(rows, prefix, compare_wide);
+        let part = lane.and_then(|lane| lane.head(rows));
+        self.replace(rows, part, compare_wide);
     }
 
     fn replace(
         &mut self,
         rows: &Rows<'_>,
-        prefix: Option<Prefix>,
+        part: Option<u64>,
         compare_wide: &mut dyn FnMut(&[Lane], u32, u32) -> Ordering,
     ) {
         let Self { tree, lanes, .. } = self;
         let lanes: &[Lane] = lanes;
-        tree.replace(prefix, |one, other| is_before(rows, lanes, compare_wide, one, other));
+        tree.replace(part, |one, other| is_before(rows, lanes, compare_wide, one, other));
     }
 
     /// Takes all rows of the winner's chunk that come before the others' at once.
@@ -260,16 +267,16 @@ impl Picker {
         // Its first row wins already; a challenger in no chunk is met row by row.
         let goes_before = |at: u32| {
             let Some(challenger) = challenger else { return true };
-            let prefix = rows.key.prefix(&ChunkRows(source), at as usize);
-            if prefix != challenger.prefix {
-                return prefix < challenger.prefix;
+            let part = rows.part.take(rows.key.prefix(&ChunkRows(source), at as usize));
+            if part != challenger.part {
+                return part < challenger.part;
             }
             let other = &lanes[challenger.lane as usize];
             if other.is_wide() {
                 return at == row;
             }
             let there = &rows.chunks[other.chunk as usize];
-            let order = if rows.key.is_decisive() {
+            let order = if rows.is_decisive() {
                 Ordering::Equal
             } else {
                 rows.key.compare(
@@ -331,8 +338,8 @@ impl Picker {
         if lane.is_dry() {
             return Some(Stop::Dry(winner.lane));
         }
-        let prefix = lane.head(rows.key, rows.chunks);
-        self.replace(rows, prefix, compare_wide);
+        let part = lane.head(rows);
+        self.replace(rows, part, compare_wide);
         None
     }
 }
@@ -350,7 +357,7 @@ fn push(picks: &mut Vector<RowSlice>, slice: RowSlice) -> bool {
     picks.push_within_capacity(slice).is_ok()
 }
 
-/// Whether the row of one lane goes before that of another, their prefixes being equal.
+/// Whether the row of one lane goes before that of another, the parts of their prefixes being equal.
 fn is_before(
     rows: &Rows<'_>,
     lanes: &[Lane],
@@ -358,7 +365,7 @@ fn is_before(
     one: u32,
     other: u32,
 ) -> bool {
-    if rows.key.is_decisive() {
+    if rows.is_decisive() {
         return one < other;
     }
     let (first, second) = (&lanes[one as usize], &lanes[other as usize]);

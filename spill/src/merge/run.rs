@@ -124,17 +124,28 @@ impl SortedRun {
         let after = self.position + header.block_bytes();
         let more = if after < end { HEADER_BYTES as u64 } else { 0 };
         let len = header.block_bytes() - HEADER_BYTES as u64 + more;
-        let bytes = usize::try_from(len).ok().and_then(|len| reader.bytes.get_mut(..len));
-        let bytes = bytes.ok_or_else(|| TOO_LARGE.with(Figure::Length, len))?;
         if after > end {
             return Err(CUT.with(Figure::Offset, self.position));
         }
-        self.read(bytes, self.position + HEADER_BYTES as u64)?;
-        let (body, next) = bytes.split_at(header.body_bytes as usize);
-        reader.decoder.decode(layout, &header, body, chunk)?;
+        let BlockReader { decoder, bytes } = reader;
+        let place = self.position + HEADER_BYTES as u64;
+        let bytes_max = usize::try_from(len).unwrap_or(usize::MAX);
+        let next = if let Some(space) = decoder.space_in_place(layout, &header, chunk, bytes_max) {
+            self.read(space, place)?;
+            let next = space.last_chunk::<HEADER_BYTES>().copied();
+            decoder.decode_in_place(layout, &header, chunk)?;
+            next
+        } else {
+            let space = bytes.get_mut(..bytes_max);
+            let space = space.ok_or_else(|| TOO_LARGE.with(Figure::Length, len))?;
+            self.read(space, place)?;
+            let body = space.get(..header.body_bytes as usize).unwrap_or_default();
+            decoder.decode(layout, &header, body, chunk)?;
+            space.last_chunk::<HEADER_BYTES>().copied()
+        };
         if more > 0 {
-            self.next = match next.last_chunk::<HEADER_BYTES>() {
-                Some(next) => Some(Header::decode(next)?),
+            self.next = match next {
+                Some(next) => Some(Header::decode(&next)?),
                 None => None,
             };
         }

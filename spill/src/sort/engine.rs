@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bywash_core::block::KeptBlock;
 use bywash_core::chunk::SortedChunk;
+use bywash_core::key::PrefixSpan;
 use bywash_core::memory::{ChargeMode, Consumer, SpillCause};
 use bywash_core::{Error, Result};
 
@@ -23,6 +24,8 @@ pub(super) struct Engine {
     pub(super) stage: Stage,
     pub(super) mode: ChargeMode,
     pub(super) kept: KeptBlock,
+    /// Where the keys of all rows so far differ.
+    pub(super) span: PrefixSpan,
 }
 
 /// Where the rows are.

@@ -7,6 +7,7 @@ use arrow_array::RecordBatch;
 use bywash_core::block::{ArrayRow, RowSource};
 use bywash_core::chunk::{Fit, SortedChunk};
 use bywash_core::column::{ColumnView, Physical};
+use bywash_core::key::ViewRows;
 use bywash_core::memory::{Area, Consumer, Spill, SpillCause, Vector};
 use bywash_core::{ErrorKind, Result};
 
@@ -68,11 +69,12 @@ impl Engine {
             let FillMemory { staging, sort, .. } = self.memory.fill.as_mut().ok_or(NO_ROOM)?;
             let order = sort.sort(self.spec.key(), staging, staging.rows())?;
             let chunk = SortedChunk::gather_in_order(area, self.spec.layout(), staging, order);
+            self.span.add_all(sort.span());
             staging.clear();
             self.memory.chunks.push_within_capacity(chunk).map_err(|_| NO_ROOM)
         })?;
         self.note_reclaimable();
-        Ok(())
+        if last { Ok(()) } else { self.spill_while_cached() }
     }
 
     /// An area for a chunk, and a place in the lists. Order: what is free, the spare, what other
@@ -152,6 +154,7 @@ impl Engine {
         self.spill(SpillCause::OversizedRow)?;
         let signals = Arc::clone(&self.signals);
         let source = ArrayRow { views, row };
+        self.span.add(self.spec.key().prefix(&ViewRows(views), row));
         let spilling = self.consumer.begin_spill();
         let (held, start) = (self.consumer.granted(), Instant::now());
         let written: Result<u64> = signals.counters.timed(Phase::Spill, || {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use bywash_core::block::KeptBlock;
+use bywash_core::key::PrefixSpan;
 use bywash_core::memory::{ChargeMode, SpillCause, TaskMemory};
 use bywash_core::port::PartitionSink;
 use bywash_core::{Error, ErrorKind, Result};
@@ -89,6 +90,7 @@ impl Sorter {
             stage: Stage::Filling,
             mode: ChargeMode::Ledger,
             kept: KeptBlock::default(),
+            span: PrefixSpan::default(),
         };
         Ok(Self { handle: Handle::new(engine, consumer), signals })
     }

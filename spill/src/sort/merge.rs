@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bywash_core::block::{BlockEncoder, ChunkRow, ChunkSizes, RowSlice};
 use bywash_core::chunk::SortedChunk;
 use bywash_core::column::Layout;
-use bywash_core::key::SortKey;
+use bywash_core::key::{PrefixPart, PrefixSpan, SortKey};
 use bywash_core::policy::least_neighbours;
 use bywash_core::{Error, Result};
 
@@ -23,6 +23,7 @@ use crate::writer::{Counters, FileSink, Phase, write_run};
 /// A merge of chunks or of runs, borrowed from the engine's parts.
 pub(super) struct Merge<'a> {
     key: &'a SortKey,
+    part: PrefixPart,
     layout: &'a Layout,
     sizes: &'a ChunkSizes,
     pub(super) picker: &'a mut Picker,
@@ -53,7 +54,7 @@ impl Engine {
     pub(super) fn chunk_merge(&mut self) -> Merge<'_> {
         let memory = &mut self.memory;
         let source = Source::Chunks(&memory.chunks);
-        merge(&self.spec, &memory.sizes, &mut memory.picker, source)
+        merge(&self.spec, self.span, &memory.sizes, &mut memory.picker, source)
     }
 
     /// The merge of some runs.
@@ -61,7 +62,7 @@ impl Engine {
         let memory = &mut self.memory;
         let runs = memory.runs.get_mut(range).ok_or(NO_RUN)?;
         let source = Source::Runs { runs, reader: &mut memory.reader, slots: &mut memory.slots };
-        Ok(merge(&self.spec, &memory.sizes, &mut memory.picker, source))
+        Ok(merge(&self.spec, self.span, &memory.sizes, &mut memory.picker, source))
     }
 
     pub(super) fn add_run(&mut self, run: SortedRun) -> Result<()> {
@@ -143,7 +144,8 @@ impl Engine {
                 reader: &mut memory.reader,
                 slots: &mut memory.slots,
             };
-            let mut merge = merge(&self.spec, &memory.sizes, &mut memory.picker, source);
+            let (sizes, picker) = (&memory.sizes, &mut memory.picker);
+            let mut merge = merge(&self.spec, self.span, sizes, picker, source);
             merge.open()?;
             let mut sink = write.begin_run(file);
             let written = merge.write_all(limits, encoder, &self.signals, &mut sink)?;
@@ -159,11 +161,12 @@ impl Engine {
 
 pub(super) fn merge<'a>(
     spec: &'a SortSpec,
+    span: PrefixSpan,
     sizes: &'a ChunkSizes,
     picker: &'a mut Picker,
     source: Source<'a>,
 ) -> Merge<'a> {
-    Merge { key: spec.key(), layout: spec.layout(), sizes, picker, source }
+    Merge { key: spec.key(), part: span.part(), layout: spec.layout(), sizes, picker, source }
 }
 
 impl Merge<'_> {
@@ -329,10 +332,11 @@ impl Merge<'_> {
         &mut self,
         work: impl FnOnce(&mut Picker, &Rows<'_>, &mut dyn FnMut(&[Lane], u32, u32) -> Ordering) -> T,
     ) -> Result<T> {
-        let (key, layout, sizes) = (self.key, self.layout, self.sizes);
+        let (key, part) = (self.key, self.part);
+        let (layout, sizes) = (self.layout, self.sizes);
         match &mut self.source {
             Source::Chunks(chunks) => {
-                let rows = Rows { key, sizes, chunks };
+                let rows = Rows { key, part, sizes, chunks };
                 Ok(work(self.picker, &rows, &mut |_, _, _| Ordering::Equal))
             }
             Source::Runs { runs, reader, slots } => {
@@ -346,7 +350,7 @@ impl Merge<'_> {
                         Ordering::Equal
                     })
                 };
-                let rows = Rows { key, sizes, chunks };
+                let rows = Rows { key, part, sizes, chunks };
                 let done = work(self.picker, &rows, &mut compare);
                 failed.map_or(Ok(done), Err)
             }

@@ -114,7 +114,7 @@ impl Engine {
         let signals = Arc::clone(&self.signals);
         let limits = self.memory.block_limits();
         let sent = signals.counters.timed(Phase::Output, || {
-            let Self { memory, spec, stage, .. } = self;
+            let Self { memory, spec, span, stage, .. } = self;
             let source = match stage {
                 Stage::Filling => return Err(NOT_READING),
                 Stage::Chunks => Source::Chunks(&memory.chunks),
@@ -124,7 +124,8 @@ impl Engine {
                     slots: &mut memory.slots,
                 },
             };
-            let mut merge = super::merge::merge(spec, &memory.sizes, &mut memory.picker, source);
+            let mut merge =
+                super::merge::merge(spec, *span, &memory.sizes, &mut memory.picker, source);
             let mut target = Target { sink };
             let mut blocks = memory.write.begin_run(&mut target);
             let rows = merge.write_all(limits, &mut memory.encoder, &signals, &mut blocks)?;

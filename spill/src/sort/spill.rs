@@ -82,16 +82,35 @@ impl Engine {
         })
     }
 
-    /// The chunks from `start` on that make a run: as many as caches hold, since rows are gathered from
-    /// all of them at random; all of them once there are many runs.
-    fn end_of_run(&self, start: usize) -> usize {
-        let (chunks, runs) = (&self.memory.chunks, self.memory.runs.len());
-        if runs >= self.memory.runs_max / 4 {
-            return chunks.len();
+    /// Once rows had to be written all that come will be: a run of them is written while caches hold it.
+    pub(super) fn spill_while_cached(&mut self) -> Result<()> {
+        let (chunks, runs) = (&self.memory.chunks, &self.memory.runs);
+        let Some(last) = chunks.last().filter(|_| !runs.is_empty()) else {
+            return Ok(());
+        };
+        let bytes: u64 = chunks.iter().map(SortedChunk::bytes).sum();
+        if bytes + last.bytes() <= self.run_bytes_max() {
+            return Ok(());
         }
+        self.consumer.take_wanted();
+        self.spill_for(SpillCause::Pressure, None).map(drop)
+    }
+
+    /// How much makes a run: as much as caches hold, since rows are gathered from all of its chunks at random;
+    /// all there is once there are many runs.
+    fn run_bytes_max(&self) -> u64 {
+        if self.memory.runs.len() < self.memory.runs_max / 4 { RUN_BYTES } else { u64::MAX }
+    }
+
+    /// The chunks from `start` on that make a run.
+    fn end_of_run(&self, start: usize) -> usize {
+        let (chunks, bytes_max) = (&self.memory.chunks, self.run_bytes_max());
         let (mut end, mut bytes) = (start, 0);
-        while end < chunks.len() && (end == start || bytes < RUN_BYTES) {
-            bytes += chunks[end].bytes();
+        while let Some(chunk) = chunks.get(end) {
+            bytes += chunk.bytes();
+            if end > start && bytes > bytes_max {
+                break;
+            }
             end += 1;
         }
         end
@@ -102,7 +121,7 @@ impl Engine {
         let signals = Arc::clone(&self.signals);
         let limits = self.memory.block_limits();
         let is_being_read = self.stage == Stage::Chunks;
-        let Self { memory, spec, spill_dirs, .. } = self;
+        let Self { memory, spec, span, spill_dirs, .. } = self;
         let SortMemory { chunks, picker, write, encoder, sizes, .. } = memory;
         let chunks = chunks.get(range).ok_or(LOST_ROWS)?;
         let mut rows = chunks.iter().map(|chunk| u64::from(chunk.rows())).sum::<u64>();
@@ -112,7 +131,7 @@ impl Engine {
             picker.mark();
         }
         let run = write_run(spill_dirs, |file| {
-            let mut merge = merge(spec, sizes, picker, Source::Chunks(chunks));
+            let mut merge = merge(spec, *span, sizes, picker, Source::Chunks(chunks));
             if is_being_read {
                 merge.picker.go_back_to_mark();
                 merge.begin()?;
@@ -132,9 +151,10 @@ impl Engine {
         Ok(written)
     }
 
-    /// Gives back the memory of chunks that were written, keeping one area as the spare, and the
-    /// others for chunks to come if it is told so. Returns the bytes of those others.
+    /// Gives back the memory of chunks that were written, keeping one area as the spare, and for chunks to
+    /// come, if it is told so, what makes a run. Returns the bytes without the spare.
     fn release_chunks(&mut self, keeps: bool) -> u64 {
+        let kept_max = if keeps { self.run_bytes_max() } else { 0 };
         let mut bytes = 0;
         while let Some(chunk) = self.memory.chunks.pop() {
             if let Some(fill) = &mut self.memory.fill
@@ -145,7 +165,7 @@ impl Engine {
                 continue;
             }
             bytes += chunk.bytes();
-            if let Some(fill) = self.memory.fill.as_mut().filter(|_| keeps) {
+            if let Some(fill) = self.memory.fill.as_mut().filter(|_| bytes <= kept_max) {
                 drop(fill.pool.push_within_capacity(chunk.into_area()));
             }
         }
@@ -154,6 +174,6 @@ impl Engine {
     }
 }
 
-/// Bytes of chunks that make a run.
+/// Bytes of chunks that make a run at most, unless one is more.
 const RUN_BYTES: u64 = 16 << 20;
 const LOST_ROWS: Error = Error::internal("a spill has lost rows");
