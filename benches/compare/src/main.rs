@@ -1,12 +1,13 @@
 //! Bywash beside others: the same input, one core, runs in turn, medians and ratios.
 //!
-//! `cargo run --release --manifest-path benches/compare/Cargo.toml -- radix`; docs/BENCHMARKS.md has what came of
+//! `cargo run --release --manifest-path benches/compare/Cargo.toml -- radix` or `-- records`; docs/BENCHMARKS.md has what came of
 //! it. One subcommand a question, one file a rival: a rival is what implements [`rounds::Rival`].
 
 mod clock;
 mod failure;
 mod jvm;
 mod radix;
+mod records;
 mod rounds;
 
 use clap::{Parser, Subcommand};
@@ -27,6 +28,8 @@ struct Arguments {
 enum Question {
     /// Sorting words by the partition ids in them.
     Radix(radix::Arguments),
+    /// Writing a map output of opaque records.
+    Records(records::Arguments),
 }
 
 fn main() -> Result<()> {
@@ -37,5 +40,6 @@ fn main() -> Result<()> {
     sched_setaffinity(None, &cores)?;
     match question {
         Question::Radix(arguments) => radix::run(&arguments),
+        Question::Records(arguments) => records::run(&arguments),
     }
 }
