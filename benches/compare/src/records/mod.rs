@@ -38,6 +38,9 @@ pub(crate) struct Arguments {
     /// Where everybody writes.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
+    /// Which of Spark's writers; the bypass one where Spark would take it.
+    #[arg(long, value_delimiter = ',', default_values = ["unsafe", "bypass"])]
+    spark: Vec<Writer>,
     /// Leave Spark out.
     #[arg(long)]
     no_spark: bool,
@@ -55,9 +58,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 Box::new(Bywash::try_new(&input, &place, Target::Sink)?),
             ];
             if !arguments.no_spark {
-                rivals.push(Box::new(Spark::start(&input, &place, Writer::Unsafe)?));
-                if partitions <= Writer::BYPASS_PARTITIONS_MAX {
-                    rivals.push(Box::new(Spark::start(&input, &place, Writer::Bypass)?));
+                for &writer in arguments.spark.iter().filter(|writer| writer.takes(partitions)) {
+                    rivals.push(Box::new(Spark::start(&input, &place, writer)?));
                 }
             }
             let summaries = in_turn(&mut rivals, arguments.warmup, arguments.rounds)?;

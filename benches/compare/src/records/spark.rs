@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 use super::input::Input;
 use super::outcome::Outcome;
 use super::place::{Place, fetch_memory};
@@ -19,7 +21,7 @@ pub(crate) struct Spark {
 }
 
 /// Which of its writers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Writer {
     /// `UnsafeShuffleWriter`: sorted pointers, spills.
     Unsafe,
@@ -29,7 +31,12 @@ pub(crate) enum Writer {
 
 impl Writer {
     /// The most partitions for which Spark takes the bypass writer by itself.
-    pub(crate) const BYPASS_PARTITIONS_MAX: u32 = 200;
+    const BYPASS_PARTITIONS_MAX: u32 = 200;
+
+    /// Whether Spark would take it for so many.
+    pub(crate) fn takes(self, partitions: u32) -> bool {
+        self == Self::Unsafe || partitions <= Self::BYPASS_PARTITIONS_MAX
+    }
 
     /// The setting that makes it choose this one.
     fn bypass_threshold(self) -> u32 {
