@@ -77,12 +77,14 @@ pub(super) fn note(source: &[u8], at: usize, table: &mut Table) {
 /// Where the bytes from `end` on stop being those `back` before them; the last five are always literals.
 #[inline]
 fn end_of(source: &[u8], mut end: usize, back: usize) -> usize {
-    debug_assert!((1..=end).contains(&back), "a match is within the source");
-    let most = source.len() - END_LITERALS;
+    if back > end {
+        return end;
+    }
+    let most = source.len().saturating_sub(END_LITERALS);
     while end + size_of::<u64>() <= most {
-        // SAFETY: end + 8 <= most < source.len().
+        // SAFETY: end + 8 <= most <= source.len().
         let word = unsafe { word_at(source, end) };
-        // SAFETY: back was no more than the match's start, and end only grew; it is before the word above.
+        // SAFETY: back <= end, which only grew since that was seen, so this is not after the word above.
         let earlier = unsafe { word_at(source, end - back) };
         let differing = word ^ earlier;
         if differing != 0 {
