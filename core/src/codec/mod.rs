@@ -114,7 +114,7 @@ impl Compressor {
     pub fn bytes_for(codec: Codec, frame_bytes_max: usize) -> Result<u64> {
         match codec {
             Codec::None => Ok(0),
-            Codec::Lz4 => Ok(lz4::Compressor::bytes()),
+            Codec::Lz4 => Ok(lz4::Compressor::BYTES),
             Codec::Zstd { level } => zstd::Compressor::bytes_for(level, frame_bytes_max),
         }
     }
