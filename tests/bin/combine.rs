@@ -83,7 +83,7 @@ pub(crate) fn run(rows: i64) -> Result<bool, String> {
     Ok(right)
 }
 
-/// The digest that [`child`] finds in a process of its own.
+/// The digest that [`fn@child`] finds in a process of its own.
 fn in_a_process(keys: usize, rows: i64, above: u64) -> Result<String, String> {
     let mut command = Command::new(child::executable());
     command.env(child::VARIABLE, format!("{CHILD} {keys} {rows} {above}"));

@@ -18,7 +18,7 @@ const BUDGETS: [u64; 6] = [16, 32, 64, 128, 256, 1 << 20];
 /// What the program may have resident beside its budget.
 const OVERHEAD: u64 = 64 << 20;
 /// Lineitem has about so many rows for each unit of its scale factor.
-const LINEITEM_ROWS: f64 = 6e6;
+const LINEITEM_ROWS: u64 = 6_000_000;
 
 /// What is sorted how.
 struct Input {
@@ -44,7 +44,8 @@ pub(crate) fn run(rows: u64) -> Result<bool, String> {
     let root = dirs::on_disk();
     let wide = root.path().join("wide.parquet");
     duckdb(&python, &wide_rows(rows, &wide))?;
-    let scale_factor = format!("{:.3}", rows as f64 / LINEITEM_ROWS);
+    let thousandths = rows / (LINEITEM_ROWS / 1000);
+    let scale_factor = format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
     let inputs = [
         Input { name: "rows of 100 bytes", files: vec![wide], by: "key" },
         Input {

@@ -15,8 +15,8 @@ pub(crate) struct Jvm {
 }
 
 impl Jvm {
-    /// Starts the class `main` of what `spark/install` made, with `options` to Java.
-    pub(crate) fn start(main: &str, options: &[&str]) -> Result<Self> {
+    /// Starts the class `main` of what `spark/install` made, with `options` to Java and `arguments` to it.
+    pub(crate) fn start(main: &str, options: &[&str], arguments: &[&str]) -> Result<Self> {
         let home = home();
         if !home.join("classes").is_dir() {
             return Err("Spark is not here: benches/compare/spark/install makes it, \
@@ -28,6 +28,7 @@ impl Jvm {
             .args(OPENED.iter().flat_map(|package| ["--add-opens", package]))
             .args(options)
             .args(["-cp", &class_path, main])
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;

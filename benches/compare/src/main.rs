@@ -1,12 +1,13 @@
 //! Bywash beside others: the same input, one core, runs in turn, medians and ratios.
 //!
-//! `cargo run --release --manifest-path benches/compare/Cargo.toml -- radix`, and `--features datafusion ... -- sort`; docs/BENCHMARKS.md has what came of
-//! it. One subcommand a question, one file a rival: a rival is what implements [`rounds::Rival`].
+//! `cargo run --release --manifest-path benches/compare/Cargo.toml -- radix` or `-- records`, and with
+//! `--features datafusion` before the dashes `-- sort`; docs/BENCHMARKS.md has what came of it. One subcommand a question, one file a rival: a rival is what implements [`rounds::Rival`].
 
 mod clock;
 mod failure;
 mod jvm;
 mod radix;
+mod records;
 mod rounds;
 mod sort;
 
@@ -30,6 +31,8 @@ enum Question {
     Radix(radix::Arguments),
     /// Sorting more rows than memory holds.
     Sort(sort::Arguments),
+    /// Writing a map output of opaque records.
+    Records(records::Arguments),
 }
 
 fn main() -> Result<()> {
@@ -41,5 +44,6 @@ fn main() -> Result<()> {
     match question {
         Question::Radix(arguments) => radix::run(&arguments),
         Question::Sort(arguments) => sort::run(&arguments),
+        Question::Records(arguments) => records::run(&arguments),
     }
 }

@@ -9,6 +9,11 @@ pub(crate) trait Rival {
     /// For the table.
     fn name(&self) -> String;
 
+    /// What the table says of its runs besides.
+    fn note(&self) -> String {
+        String::new()
+    }
+
     /// Does the work once. Making the input ready and looking at the outcome is not in the time.
     fn run(&mut self) -> Result<Run>;
 }
@@ -16,7 +21,7 @@ pub(crate) trait Rival {
 /// What a run came to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Run {
-    /// Processor time of the thread that works.
+    /// Processor time of what works: a thread, or a process with all of its threads.
     pub(crate) time: Duration,
     /// What equal outcomes have in common.
     pub(crate) digest: u64,
@@ -26,6 +31,8 @@ pub(crate) struct Run {
 #[derive(Debug)]
 pub(crate) struct Summary {
     pub(crate) name: String,
+    /// What [`Rival::note`] said at the end.
+    pub(crate) note: String,
     /// Ascending.
     times: Vec<Duration>,
 }
@@ -68,7 +75,7 @@ pub(crate) fn in_turn(
         .zip(times)
         .map(|(rival, mut times)| {
             times.sort_unstable();
-            Summary { name: rival.name(), times }
+            Summary { name: rival.name(), note: rival.note(), times }
         })
         .collect())
 }

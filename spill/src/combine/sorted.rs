@@ -8,7 +8,6 @@ mod tests;
 
 use bywash_core::cast::to_u32;
 use bywash_core::combine::{AccumulatorSize, Merge, Mode};
-use bywash_core::key::Prefix;
 use bywash_core::memory::{Area, Consumer};
 use bywash_core::merge::LoserTree;
 use bywash_core::{Error, Figure, Result};
@@ -266,12 +265,12 @@ impl KeyMerge {
     }
 
     /// The first bytes of a source's key, as a number in the order of the keys.
-    fn prefix(&self, lane: u32, buffers: &[u8]) -> Option<Prefix> {
+    fn prefix(&self, lane: u32, buffers: &[u8]) -> Option<u64> {
         let (key, _) = self.parts(lane, buffers).ok()?;
-        let mut first = [0; size_of::<Prefix>()];
+        let mut first = [0; size_of::<u64>()];
         let len = key.len().min(first.len());
         first[..len].copy_from_slice(&key[..len]);
-        Some(Prefix::from_be_bytes(first))
+        Some(u64::from_be_bytes(first))
     }
 
     /// Which of two sources with equal prefixes has the lower key; the older, if they are equal.

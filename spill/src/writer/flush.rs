@@ -91,7 +91,7 @@ impl<R: Rows> Engine<R> {
             let spec = &self.spec;
             let WorkingSet { rows, write, partitions, .. } = &mut self.set;
             let run = write_run(&self.spill_dirs, |file| {
-                let mut sink = write.begin(file);
+                let mut sink = write.begin_run(file);
                 rows.rewind();
                 for_each_partition(partitions, &mut sink, |partition, sink| {
                     segment(rows, spec, partition, sink)

@@ -31,7 +31,7 @@ impl<R: Rows> Engine<R> {
         let signals = Arc::clone(&self.shared);
         let runs_merged = &mut runs[range.clone()];
         let merged = write_run(&self.spill_dirs, |file| {
-            let mut sink = write.begin(file);
+            let mut sink = write.begin_run(file);
             runs_merged.iter_mut().for_each(Run::rewind);
             for_each_partition(partitions, &mut sink, |partition, sink| {
                 signals.check_cancelled()?;

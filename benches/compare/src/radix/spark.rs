@@ -31,7 +31,7 @@ impl Spark {
         if matches!(pages, Pages::Huge) {
             options.push("-XX:+UseTransparentHugePages");
         }
-        let mut jvm = Jvm::start("RadixHarness", &options)?;
+        let mut jvm = Jvm::start("RadixHarness", &options, &[])?;
         jvm.ask(&format!("words {} {} {}", room.len(), room.partitions(), room.sorts()))?;
         Ok(Self { jvm, pages })
     }

@@ -86,7 +86,7 @@ fn wide(rows: u64) -> (SchemaRef, Batches) {
 fn text(random: &mut Random) -> Buffer {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut phrases = Random(3);
-    let mut letters = |random: &mut Random, bytes: &mut Vec<u8>| {
+    let letters = |random: &mut Random, bytes: &mut Vec<u8>| {
         let letter = |_| LETTERS[(random.next() % 64) as usize];
         bytes.extend((0..TEXT_BYTES / 2).map(letter));
     };

@@ -47,7 +47,7 @@ impl Sink {
             for values in &numbers {
                 hash = (hash ^ values[row].cast_unsigned()).wrapping_mul(MIX).rotate_left(29);
             }
-            if let Some(text) = text.filter(|_| hash % 64 == 0) {
+            if let Some(text) = text.filter(|_| hash.is_multiple_of(64)) {
                 for byte in text.value(row).bytes() {
                     hash = (hash ^ u64::from(byte)).wrapping_mul(MIX);
                 }
