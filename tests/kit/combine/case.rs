@@ -232,7 +232,8 @@ impl CombineCase {
     /// Few groups, each larger than a batch.
     fn random_large(rng: &mut Rng) -> Self {
         let records = rng.size(1, 150);
-        let distinct = rng.within(1, records as u64);
+        // Often no key comes twice.
+        let distinct = if rng.chance(50) { u64::MAX } else { rng.within(1, records as u64) };
         Self {
             seed: rng.bits(),
             records,
@@ -327,8 +328,18 @@ impl CombineCase {
             return 0;
         }
         let bytes = |values: &Vec<Vec<u8>>| values.iter().map(|value| value.len() + 4).sum();
-        let largest: usize = oracle(records).values().map(bytes).max().unwrap_or(0);
-        if largest < 1000 { 0 } else { 10 * largest as u64 + (64 << 10) }
+        let groups = oracle(records);
+        let largest: usize = groups.values().map(bytes).max().unwrap_or(0);
+        if largest < 1000 {
+            return 0;
+        }
+        let largest = largest as u64;
+        if groups.len() == records.len() && self.map_sides == 0 {
+            // None grows: as much as all take, and no more, if that is enough to read one.
+            let all: u64 = groups.values().map(|values| bytes(values) as u64 + 4096).sum();
+            return all.min(10 * largest).max(3 * largest + (64 << 10));
+        }
+        10 * largest + (64 << 10)
     }
 
     fn groups<M: Merge + Copy + Send + 'static>(

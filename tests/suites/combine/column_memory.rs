@@ -25,7 +25,9 @@ fn filled(
     let ledger = MemoryLedger::new(minimum + above);
     let task = admit(&ledger, minimum).unwrap();
     let mut combiner = ColumnCombiner::new(spec, &task, &dirs.spill).unwrap();
-    batches.iter().for_each(|batch| combiner.write(batch).unwrap());
+    for batch in batches {
+        combiner.write(batch).unwrap();
+    }
     (ledger, combiner)
 }
 
