@@ -149,7 +149,10 @@ impl Shape {
             Self::Dated => {
                 let date = i32::try_from(bits % 2500).unwrap() - 300;
                 let key = i64::try_from(bits >> 32 & 0xfff).unwrap();
-                ((!bits.is_multiple_of(31)).then_some(date), (!bits.is_multiple_of(37)).then_some(key))
+                (
+                    (!bits.is_multiple_of(31)).then_some(date),
+                    (!bits.is_multiple_of(37)).then_some(key),
+                )
             }
         }
     }
