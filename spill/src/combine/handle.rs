@@ -123,7 +123,8 @@ impl<M: Merge + Send + 'static> Combiner<M> {
     ///
     /// # Errors
     /// What the merge function fails with; `MemoryLimit`, with the size of the record, for one that
-    /// is larger than the budget; a spill error; `Cancelled`. Later calls answer `Poisoned`.
+    /// is larger than the budget; a spill error; `Cancelled`. Later calls answer `Poisoned`,
+    /// or `Cancelled` again.
     pub fn write(&mut self, records: &KeyValues<'_>) -> Result<()> {
         self.handle.operate(|engine| engine.write(records, Values::Raw))
     }

@@ -61,7 +61,8 @@ pub struct Sorter {
 /// The sorted rows, batch by batch.
 ///
 /// While rows that are not given yet are in memory, any thread may make it write them to disk; it goes
-/// on from there. After an error it gives nothing more.
+/// on from there. After an error it gives nothing more, but for `BudgetHeldByCaller`: the rows that there
+/// was no room for come when it is asked again.
 #[derive(Debug)]
 pub struct SortedBatches {
     handle: Handle<Engine>,
@@ -99,8 +100,8 @@ impl Sorter {
     ///
     /// # Errors
     /// `InvalidArgument` for another schema: nothing is taken and the sorter goes on. After
-    /// `Cancelled`, a spill error, offsets that point outside their data or a panic it answers
-    /// `Poisoned`.
+    /// a spill error, offsets that point outside their data or a panic it answers `Poisoned`, after
+    /// `Cancelled` that again.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         let check = |engine: &Engine| engine.spec.layout().check_batch(batch);
         self.handle.operate_if(check, |engine| engine.write(batch))

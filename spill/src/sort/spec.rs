@@ -44,7 +44,8 @@ impl SortSpec {
 
     /// The same sort with at most so many runs, each an open file, before some are merged: 2 to 4096
     /// [default: 512, or half of the descriptors that the process may have where that is less]. Never
-    /// more than there is room for in small budgets: 32 at the minimum.
+    /// more than there is room for in small budgets: 32 at the minimum. The default is for one sort of the
+    /// process at a time: give several a part of the descriptors each.
     #[must_use]
     pub fn with_runs_max(mut self, runs: usize) -> Self {
         self.runs_max = runs.clamp(2, 4096);

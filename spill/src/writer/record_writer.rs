@@ -106,7 +106,9 @@ impl RecordWriter {
     /// # Errors
     /// `InvalidArgument`, naming the record, for lists of different lengths, a record that does not lie
     /// in `base` or a partition that does not exist: nothing of this call is taken and the writer goes
-    /// on. After `Cancelled`, a spill error or a panic it answers `Poisoned`.
+    /// on. After a spill error or a panic it answers `Poisoned`, after `Cancelled` that again. A spill that
+    /// another thread, or another writer's need of memory, asked for and that failed or panicked is
+    /// reported here first.
     pub fn write(
         &mut self,
         base: &[u8],

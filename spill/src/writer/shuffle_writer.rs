@@ -66,8 +66,8 @@ impl ShuffleWriter {
     ///
     /// # Errors
     /// `InvalidArgument` for another schema: nothing is taken and the writer goes on. After
-    /// `Cancelled`, a spill error, offsets that point outside their data or a panic it answers
-    /// `Poisoned`. A spill that another thread, or another writer's need of memory, asked for and
+    /// a spill error, offsets that point outside their data or a panic it answers `Poisoned`, after
+    /// `Cancelled` that again. A spill that another thread, or another writer's need of memory, asked for and
     /// that failed or panicked is reported here first.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.write_rows(batch, None)
