@@ -212,8 +212,8 @@ fn resident() -> u64 {
     (kib("RssAnon:") + kib("RssShmem:")) << 10
 }
 
+/// The line of a child, which the harness may have begun.
 fn figures(out: &str) -> String {
-    out.lines()
-        .filter(|line| line.starts_with("FIGURES"))
-        .fold(String::new(), |all, line| all + line + "\n")
+    let found = out.lines().find_map(|line| line.split_once("FIGURES "));
+    found.map_or_else(String::new, |(_, figures)| format!("{figures}\n"))
 }
