@@ -32,14 +32,21 @@ pub(crate) fn prefetch_all(bytes: &[u8]) {
     }
 }
 
+/// Asks for the line of `slice[place]`, which need not be in the slice.
+#[inline]
+pub(crate) fn prefetch_beyond<T>(slice: &[T], place: usize) {
+    prefetch_line(slice.as_ptr().wrapping_add(place));
+}
+
 #[cfg(target_arch = "x86_64")]
 #[inline]
-fn prefetch_line<T>(value: &T) {
+fn prefetch_line<T>(address: *const T) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    // SAFETY: SSE is part of x86-64, and a prefetch of any address reads and faults nothing.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) }
+    // SAFETY: SSE is part of x86-64. A hint reads and writes nothing that a program can see and faults
+    // at no address, so any pointer will do.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
-fn prefetch_line<T>(_value: &T) {}
+fn prefetch_line<T>(_address: *const T) {}

@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, RecordBatch, make_array};
 use arrow_data::ArrayData;
 use arrow_schema::{DataType, Field, Schema};
 use bywash::SortColumn;
-use bywash_core::column::{ColumnView, Layout};
+use bywash_core::column::Layout;
 use bywash_core::key::{SortKey, ViewRows};
 use bywash_tests::sort::naive_order;
 
@@ -53,12 +53,7 @@ pub fn key_order(data: &[u8]) -> bool {
         .collect();
     let layout = Layout::try_new(schema).unwrap_or_else(|error| panic!("{error}"));
     let key = SortKey::try_new(&layout, &order).unwrap_or_else(|error| panic!("{error}"));
-    let views: Vec<ColumnView> = layout
-        .nodes()
-        .iter()
-        .zip(batch.columns())
-        .map(|(node, column)| ColumnView::new(column, node.physical))
-        .collect();
+    let views = layout.views(&batch);
     let view = ViewRows(&views);
     let keys: Vec<Vec<u8>> = (0..rows)
         .map(|row| {

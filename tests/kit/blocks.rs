@@ -23,12 +23,7 @@ pub fn encode_block(
     let consumer = MemoryLedger::unlimited().admit(1, 0)?.remove(0).consumer("kit");
     let mut encoder = BlockEncoder::try_new(&consumer, layout, codec, raw_bytes)?;
     let mut sink = VecSink::default();
-    let views: Vec<ColumnView> = layout
-        .nodes()
-        .iter()
-        .zip(batch.columns())
-        .map(|(node, column)| ColumnView::new(column, node.physical))
-        .collect();
+    let views = layout.views(batch);
     let rows = batch.num_rows();
     let data_bytes = views.iter().map(data_bytes).sum();
     if rows == 1 && encoder.sizes().raw_bytes(1, data_bytes) > raw_bytes {

@@ -114,7 +114,7 @@ mod tests {
 
     use super::*;
     use crate::chunk::{Staging, StagingSize};
-    use crate::column::{ColumnView, Layout};
+    use crate::column::Layout;
     use crate::key::SortColumn;
     use crate::memory::MemoryLedger;
 
@@ -142,12 +142,7 @@ mod tests {
                 nulls_last: column == 1,
             });
             let key = SortKey::try_new(&layout, &columns).unwrap();
-            let views: Vec<ColumnView> = layout
-                .nodes()
-                .iter()
-                .zip(batch.columns())
-                .map(|(node, column)| ColumnView::new(column, node.physical))
-                .collect();
+            let views = layout.views(&batch);
             let ledger = MemoryLedger::unlimited();
             let consumer = ledger.admit(1, 0).unwrap()[0].consumer("sort");
             let size = StagingSize { rows: 300, data_bytes: 1 << 16 };

@@ -240,17 +240,6 @@ impl SortedChunk {
         Some((start, end))
     }
 
-    /// The next partition that has rows and was not taken; `u32::MAX` if none.
-    pub const fn next_partition(&self) -> u32 {
-        self.cursor_partition
-    }
-
-    /// Rows of the next segment; 0 past the end.
-    pub fn next_rows(&self) -> u32 {
-        let start = if self.cursor == 0 { 0 } else { self.segment(self.cursor - 1).1 };
-        self.segment(self.cursor).1 - start
-    }
-
     /// A byte a row, 0 where null, if any row of the chunk is null here.
     #[inline]
     pub fn validity(&self, node: usize) -> Option<&[u8]> {

@@ -176,7 +176,7 @@ impl Decompressor {
         Ok(Self { consumer: consumer.clone(), zstd })
     }
 
-    /// The bytes [`Self::try_new_for`] and [`Self::prepare`] reserve.
+    /// The bytes [`Self::try_new_for`] reserves.
     pub fn bytes_for(codec: Codec) -> u64 {
         match codec {
             Codec::Zstd { .. } => zstd::Decompressor::bytes(),
@@ -187,17 +187,6 @@ impl Decompressor {
     /// The most [`Self::decompress`] ever reserves for its own state.
     pub fn bytes_max() -> u64 {
         zstd::Decompressor::bytes()
-    }
-
-    /// Reserves now what frames of `codec` need, so that reading them asks for nothing.
-    ///
-    /// # Errors
-    /// `MemoryLimit`.
-    pub fn prepare(&mut self, codec: Codec) -> Result<()> {
-        if matches!(codec, Codec::Zstd { .. }) && self.zstd.is_none() {
-            self.zstd = Some(zstd::Decompressor::try_new(&self.consumer)?);
-        }
-        Ok(())
     }
 
     /// Decompresses `source` into exactly `target`.

@@ -25,7 +25,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::chunk::{SortedChunk, Staging, StagingSize};
-use crate::column::ColumnView;
 use crate::memory::{Area, MemoryLedger};
 
 const ROWS: usize = 40;
@@ -220,12 +219,7 @@ proptest! {
         let layout = Layout::try_new(schema).unwrap();
         let key = SortKey::try_new(&layout, &columns).unwrap();
 
-        let views: Vec<ColumnView> = layout
-            .nodes()
-            .iter()
-            .zip(batch.columns())
-            .map(|(node, column)| ColumnView::new(column, node.physical))
-            .collect();
+        let views = layout.views(&batch);
         let ledger = MemoryLedger::unlimited();
         let consumer = ledger.admit(1, 0).unwrap()[0].consumer("keys");
         let size = StagingSize { rows: ROWS, data_bytes: 1 << 16 };

@@ -12,7 +12,6 @@
 
 use std::hint::select_unpredictable;
 
-use crate::cast::to_u32;
 use crate::memory::{Consumer, Vector};
 use crate::{Error, Result};
 
@@ -144,9 +143,9 @@ impl LoserTree {
         *winner = entry;
     }
 
-    /// Lanes it was begun with, those without rows too.
-    pub fn lanes(&self) -> u32 {
-        to_u32(self.entries.len())
+    /// The most lanes there is room for.
+    pub fn lanes_max(&self) -> usize {
+        self.entries.capacity()
     }
 }
 

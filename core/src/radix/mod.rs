@@ -22,7 +22,6 @@ mod insertion;
 mod item;
 mod key;
 mod plan;
-mod prefetch;
 mod scatter;
 mod sort;
 #[cfg(test)]

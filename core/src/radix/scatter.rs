@@ -1,8 +1,8 @@
 //! Counting digits and moving items by them.
 
 use super::item::RadixItem;
-use super::prefetch::prefetch;
 use crate::cast::to_usize;
+use crate::prefetch::prefetch_beyond;
 
 /// Counts every digit in one pass over the items, the counters being those of one digit after the
 /// other. Returns which of the bits `watched` are not the same in all keys.
@@ -88,7 +88,7 @@ fn move_one<T: RadixItem, const PREFETCH: bool>(
     let next = &mut places[digit(item, shift, places.len())];
     let place = *next as usize;
     if PREFETCH {
-        prefetch(to, place + LINE_BYTES / size_of::<T>());
+        prefetch_beyond(to, place + LINE_BYTES / size_of::<T>());
     }
     to[place] = item;
     *next += 1;

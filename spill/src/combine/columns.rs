@@ -208,11 +208,7 @@ impl ColumnCombiner {
     }
 
     fn write_rows(&mut self, batch: &RecordBatch) -> Result<()> {
-        let nodes = self.spec.layout.nodes().iter();
-        let views: Vec<ColumnView> = nodes
-            .zip(batch.columns())
-            .map(|(node, column)| ColumnView::new(column, node.physical))
-            .collect();
+        let views = self.spec.layout.views(batch);
         let mut from = 0;
         while from < batch.num_rows() {
             let rows = self.scratch.fill(&self.spec, &views, from, batch.num_rows() - from)?;

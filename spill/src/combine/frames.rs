@@ -175,8 +175,7 @@ impl FrameReader {
     /// A reader of frames of at most `frame_bytes`.
     pub(super) fn try_new(consumer: &Consumer, codec: Codec, frame_bytes: usize) -> Result<Self> {
         let window = Array::try_new(consumer, Self::window_bytes(codec, frame_bytes))?;
-        let mut decompressor = Decompressor::new(consumer.clone());
-        decompressor.prepare(codec)?;
+        let decompressor = Decompressor::try_new_for(consumer, codec)?;
         Ok(Self { window, owner: NOBODY, start: 0, len: 0, decompressor })
     }
 

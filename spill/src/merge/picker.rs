@@ -96,7 +96,8 @@ impl Picker {
 
     /// The most lanes there is room for.
     pub(crate) fn lanes_max(&self) -> usize {
-        self.lanes.capacity()
+        // Either may have been refused what the other got.
+        self.lanes.capacity().min(self.tree.lanes_max())
     }
 
     /// Forgets all lanes and picks.

@@ -20,11 +20,7 @@ impl Engine {
     /// Stages all rows of a batch of the sort's schema.
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         let layout = Arc::clone(self.spec.layout());
-        let nodes = layout.nodes().iter();
-        let views: Vec<ColumnView> = nodes
-            .zip(batch.columns())
-            .map(|(node, column)| ColumnView::new(column, node.physical))
-            .collect();
+        let views = layout.views(batch);
         let end = batch.num_rows();
         let mut from = 0;
         while from < end {

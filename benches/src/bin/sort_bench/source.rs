@@ -7,7 +7,7 @@ use arrow_buffer::{Buffer, OffsetBuffer};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bywash::SortColumn;
 use bywash_cli::lineitem;
-use bywash_core::column::{ColumnView, Layout};
+use bywash_core::column::Layout;
 use bywash_core::key::{Prefix, SortKey, ViewRows};
 use bywash_tests::seed::Rng;
 
@@ -121,9 +121,7 @@ impl Digest {
     ) -> Result<()> {
         let layout = Layout::try_new(batch.schema()).map_err(fail)?;
         let key = SortKey::try_new(&layout, columns).map_err(fail)?;
-        let nodes = layout.nodes().iter().zip(batch.columns());
-        let views: Vec<ColumnView> =
-            nodes.map(|(node, column)| ColumnView::new(column, node.physical)).collect();
+        let views = layout.views(batch);
         let mut prefixes = vec![0; batch.num_rows()];
         key.prefixes(&ViewRows(&views), 0..batch.num_rows(), &mut prefixes);
         for prefix in prefixes {

@@ -31,11 +31,7 @@ impl Engine<Columns> {
         ids: Option<&[u32]>,
     ) -> Result<()> {
         let layout = Arc::clone(self.spec.layout());
-        let nodes = layout.nodes().iter();
-        let views: Vec<ColumnView> = nodes
-            .zip(batch.columns())
-            .map(|(node, column)| ColumnView::new(column, node.physical))
-            .collect();
+        let views = layout.views(batch);
         let end = batch.num_rows();
         let mut from = 0;
         while from < end {
