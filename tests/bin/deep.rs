@@ -7,11 +7,16 @@ mod python;
 mod scale;
 mod sort;
 
+use std::fmt::Debug;
+use std::ops::Range;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use bywash_tests::case::{REACHED, ShuffleCase};
 use bywash_tests::combine::CombineCase;
+use bywash_tests::records::RecordCase;
+use bywash_tests::search::Case;
+use bywash_tests::sort::{self as sort_kit, SortCase};
 use bywash_tests::{child, ledger, search, seed, storage, stress};
 
 fn main() -> ExitCode {
@@ -33,8 +38,10 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(why) => {
             eprintln!("{why}\nusage: deep SUITE [--seed N] [--cases N] [--from N] [--seconds N]");
-            eprintln!("suites: shuffle-oracle (20000 cases), store-faults (all of them),");
-            eprintln!("        combine-oracle (20000 cases), combine (rows: 100000000),");
+            eprintln!(
+                "suites: shuffle-oracle, records-oracle, sort-oracle, combine-oracle (20000 cases),"
+            );
+            eprintln!("        store-faults (all of them), combine (rows: 100000000),");
             eprintln!("        sort (rows: 20000000),");
             eprintln!("        ledger-stress (600 seconds), ledger-model (200000 cases of each),");
             eprintln!(
@@ -66,19 +73,13 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
         }
     }
     let chosen = chosen.unwrap_or_else(seed::run_seed);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let of = Cases { seed: chosen, indexes: from..from + cases.unwrap_or(CASES) };
     match suite.as_deref() {
-        Some("shuffle-oracle") => {
-            let cases = cases.unwrap_or(CASES);
-            search::run_cases::<ShuffleCase>("shuffle-oracle", chosen, from..from + cases, threads);
-            println!("shuffle-oracle: {cases} cases passed\n{REACHED:?}");
-            Ok(true)
-        }
-        Some("combine-oracle") => {
-            let cases = cases.unwrap_or(CASES);
-            search::run_cases::<CombineCase>("combine-oracle", chosen, from..from + cases, threads);
-            println!("combine-oracle: {cases} cases passed\n{:?}", bywash_tests::combine::REACHED);
-            Ok(true)
+        Some(suite @ "shuffle-oracle") => Ok(oracle::<ShuffleCase>(suite, of, &REACHED)),
+        Some(suite @ "records-oracle") => Ok(oracle::<RecordCase>(suite, of, &REACHED)),
+        Some(suite @ "sort-oracle") => Ok(oracle::<SortCase>(suite, of, &sort_kit::REACHED)),
+        Some(suite @ "combine-oracle") => {
+            Ok(oracle::<CombineCase>(suite, of, &bywash_tests::combine::REACHED))
         }
         Some("combine") => {
             let rows =
@@ -153,6 +154,21 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
         Some(other) => Err(format!("no suite {other}")),
         None => Err("which suite?".to_owned()),
     }
+}
+
+/// Which cases of a property suite.
+struct Cases {
+    seed: u64,
+    indexes: Range<u64>,
+}
+
+/// Runs them on all processors; panics at one that fails. `reached` counts what they came to.
+fn oracle<C: Case>(suite: &str, of: Cases, reached: &dyn Debug) -> bool {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let cases = of.indexes.end - of.indexes.start;
+    search::run_cases::<C>(suite, of.seed, of.indexes, threads);
+    println!("{suite}: {cases} cases passed\n{reached:?}");
+    true
 }
 
 const CASES: u64 = 20_000;

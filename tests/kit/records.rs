@@ -241,10 +241,16 @@ impl RecordCase {
             Lie::Overlapping => (longest + 17, 0),
         };
         base_bytes = base_bytes.max(1);
-        let mut base = Vec::with_capacity(base_bytes + 8);
+        let mut base = Vec::with_capacity(base_bytes + 72);
+        // What hardly gets smaller is compressed another way than what does: noise alone, and with words between.
+        let phrase_percent = *rng.pick(&[0, 40, 60]);
         while base.len() < base_bytes {
-            // Half of it random.
-            base.extend_from_slice(&u64::to_le_bytes(rng.bits() & 0x0000_ffff_0000_ffff));
+            if rng.chance(phrase_percent) {
+                base.extend_from_slice(b"all work and no play makes a dull record");
+            }
+            for _ in 0..4 {
+                base.extend_from_slice(&u64::to_le_bytes(rng.bits() & 0x0000_ffff_ffff_ffff));
+            }
         }
         base.truncate(base_bytes);
         let mut end = if self.lie == Lie::Scattered { base_bytes } else { 0 };

@@ -1,6 +1,7 @@
 //! Compression of frames, with every byte of codec state charged at birth.
 
 mod lz4;
+mod lz4_accelerated;
 mod zstd;
 
 use std::fmt;
@@ -88,6 +89,11 @@ pub struct Compressor {
 enum CompressorState {
     None,
     Lz4(lz4::Compressor),
+    Lz4Either {
+        thorough: lz4::Compressor,
+        accelerated: lz4_accelerated::Compressor,
+        is_accelerated: bool,
+    },
     Zstd(zstd::Compressor),
 }
 
@@ -105,6 +111,33 @@ impl Compressor {
             }
         };
         Ok(Self { state, codec })
+    }
+
+    /// As [`Compressor::try_new`], and can be [accelerated](Self::accelerate).
+    ///
+    /// # Errors
+    /// As [`Compressor::try_new`].
+    pub fn try_new_accelerated(
+        consumer: &Consumer,
+        codec: Codec,
+        frame_bytes_max: usize,
+    ) -> Result<Self> {
+        let mut compressor = Self::try_new(consumer, codec, frame_bytes_max)?;
+        if let CompressorState::Lz4(thorough) = compressor.state {
+            let accelerated = lz4_accelerated::Compressor::try_new(consumer)?;
+            compressor.state =
+                CompressorState::Lz4Either { thorough, accelerated, is_accelerated: false };
+        }
+        Ok(compressor)
+    }
+
+    /// The bytes [`Compressor::try_new_accelerated`] reserves.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a level out of range.
+    pub fn bytes_for_accelerated(codec: Codec, frame_bytes_max: usize) -> Result<u64> {
+        let more = if codec == Codec::Lz4 { lz4_accelerated::Compressor::bytes() } else { 0 };
+        Ok(Self::bytes_for(codec, frame_bytes_max)? + more)
     }
 
     /// The bytes [`Compressor::try_new`] reserves.
@@ -134,6 +167,10 @@ impl Compressor {
         let compressed = match &mut self.state {
             CompressorState::None => None,
             CompressorState::Lz4(lz4) => lz4.compress(source, target),
+            CompressorState::Lz4Either { accelerated, is_accelerated: true, .. } => {
+                accelerated.compress(source, target)
+            }
+            CompressorState::Lz4Either { thorough, .. } => thorough.compress(source, target),
             CompressorState::Zstd(zstd) => zstd.compress(source, target),
         };
         match compressed {
@@ -142,6 +179,14 @@ impl Compressor {
                 target[..source.len()].copy_from_slice(source);
                 (TAG_NONE, source.len())
             }
+        }
+    }
+
+    /// Whether the frames from now on are searched for repeats in steps, faster and with less found.
+    /// Only LZ4 made [for it](Self::try_new_accelerated) does so.
+    pub const fn accelerate(&mut self, yes: bool) {
+        if let CompressorState::Lz4Either { is_accelerated, .. } = &mut self.state {
+            *is_accelerated = yes;
         }
     }
 
@@ -227,6 +272,9 @@ impl Decompressor {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::RngExt;
+    use proptest::test_runner::{RngAlgorithm, TestRng};
+
     use super::*;
     use crate::memory::MemoryLedger;
 
@@ -247,6 +295,41 @@ mod tests {
                 assert_eq!(unpacked, text[..len], "{codec} {len}");
                 let mut longer = vec![0; len + 1];
                 assert!(decompressor.decompress(tag, &packed[..packed_len], &mut longer).is_err());
+            }
+        }
+    }
+
+    /// Any bytes of any length, between the two ways to compress them, into just the room there must be.
+    #[test]
+    fn accelerated_frames_are_frames_like_any_other() {
+        let mut random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+        let ledger = MemoryLedger::new(64 << 20);
+        let consumer = ledger.admit(1, 0).unwrap()[0].consumer("codec");
+        for codec in [Codec::None, Codec::Lz4, Codec::ZSTD] {
+            let frame_bytes_max = 300_000;
+            let before = ledger.granted();
+            let mut compressor =
+                Compressor::try_new_accelerated(&consumer, codec, frame_bytes_max).unwrap();
+            let bytes = Compressor::bytes_for_accelerated(codec, frame_bytes_max).unwrap();
+            assert_eq!(ledger.granted() - before, bytes, "{codec}");
+            let mut decompressor = Decompressor::new(consumer.clone());
+            for case in 0..400 {
+                let len = match case % 4 {
+                    0 => random.random_range(0..20),
+                    1 => random.random_range(0..1000),
+                    // Around where the library's table changes.
+                    2 => random.random_range(65_500..65_600),
+                    _ => random.random_range(0..=frame_bytes_max),
+                };
+                let most = [0, 1, 59, u8::MAX][case / 4 % 4];
+                let source: Vec<u8> = (0..len).map(|_| random.random_range(0..=most)).collect();
+                compressor.accelerate(random.random());
+                let mut packed = vec![0; Compressor::compressed_bytes_max(codec, len)];
+                let (tag, packed_len) = compressor.compress(&source, &mut packed);
+                assert!(packed_len <= len && (tag == codec.tag() || packed_len == len));
+                let mut unpacked = vec![0; len];
+                decompressor.decompress(tag, &packed[..packed_len], &mut unpacked).unwrap();
+                assert_eq!(unpacked, source, "{codec} case {case} {len}");
             }
         }
     }

@@ -16,6 +16,8 @@ use crate::port::BlockSink;
 
 /// What a record counts beside its bytes: its length at its widest.
 const LENGTH_BYTES: usize = size_of::<u32>();
+/// Bytes of a block, before compression, that say how the next ones compress.
+const TELLING_BYTES: usize = 16 << 10;
 
 /// Gathers records into blocks of up to a fixed size. Allocates only when made.
 #[derive(Debug)]
@@ -37,7 +39,7 @@ impl RecordEncoder {
     /// `MemoryLimit`; `InvalidArgument` for a codec level out of range.
     pub fn try_new(consumer: &Consumer, codec: Codec, raw_bytes: usize) -> Result<Self> {
         Ok(Self {
-            compressor: Compressor::try_new(consumer, codec, raw_bytes)?,
+            compressor: Compressor::try_new_accelerated(consumer, codec, raw_bytes)?,
             raw: Array::try_new(consumer, raw_bytes)?,
             lengths: Array::try_new(consumer, lengths_max(raw_bytes))?,
             records: 0,
@@ -52,7 +54,7 @@ impl RecordEncoder {
     /// # Errors
     /// `InvalidArgument` for a codec level out of range.
     pub fn bytes_for(codec: Codec, raw_bytes: usize) -> Result<u64> {
-        Ok(Compressor::bytes_for(codec, raw_bytes)?
+        Ok(Compressor::bytes_for_accelerated(codec, raw_bytes)?
             + Array::<u8>::bytes_for(raw_bytes)
             + Array::<u32>::bytes_for(lengths_max(raw_bytes)))
     }
@@ -125,6 +127,11 @@ impl RecordEncoder {
         let buffers = usize::from(self.bytes > 0) + usize::from(width > 0);
         let frames_bytes =
             compress_frames(&mut self.compressor, &self.raw, &ends[..buffers], frames);
+        if raw_bytes >= TELLING_BYTES {
+            // Records that hardly get smaller have long parts in which nothing repeats, and those of the next block are like
+            // them. Columns are not: their buffers take turns.
+            self.compressor.accelerate(frames_bytes > raw_bytes / 2);
+        }
         let header = Header {
             kind: KIND_RECORDS,
             flags: 0,
