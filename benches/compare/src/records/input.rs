@@ -88,7 +88,8 @@ fn turn(digest: u64, word: u64) -> u64 {
     (digest.rotate_left(5) ^ word).wrapping_mul(MULTIPLIER)
 }
 
-fn pool(records: usize) -> Vec<u8> {
+/// So many records, one after another.
+pub(crate) fn pool(records: usize) -> Vec<u8> {
     const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut random = SplitMix(7);
     let mut text =
@@ -105,10 +106,15 @@ fn pool(records: usize) -> Vec<u8> {
     pool
 }
 
-struct SplitMix(u64);
+/// A random stream.
+pub(crate) struct SplitMix(u64);
 
 impl SplitMix {
-    fn next(&mut self) -> u64 {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(MULTIPLIER);
         let bits = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -13,7 +13,8 @@ use clap::Args;
 use crate::failure::Result;
 use crate::rounds::{Rival, Summary, in_turn};
 use bywash::{Bywash, Target};
-use input::{Input, RECORD_BYTES};
+use input::Input;
+pub(crate) use input::{RECORD_BYTES, SplitMix, pool};
 use place::{Memory, Place};
 use spark::{Spark, Writer};
 
