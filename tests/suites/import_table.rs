@@ -25,6 +25,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "half",
             "libc",
             "lz4_flex",
+            "lz4-sys",
             // Under cfg(shuttle) only.
             "shuttle",
             "twox-hash",
