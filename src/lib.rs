@@ -52,9 +52,14 @@
 //! On the same ledger and spill directories, each with an example of its own:
 //!
 //! - [`RecordWriter`] and [`RecordOutput`]: opaque records (bytes and a partition id) the same way.
-//! - [`Sorter`]: rows of batches in order.
+//! - [`Sorter`]: rows of batches in order. Over several partitions: [`SortSpec::sample`] into a
+//!   [`RangeSample`] for each input, [`RangeBounds::determine`], [`SortSpec::partition_ids`] for
+//!   [`ShuffleWriter::write_with_ids`], and a sort of each partition.
 //! - [`ColumnCombiner`]: rows of batches grouped by columns, with sums, minima, maxima and counts.
 //! - [`Combiner`]: records with equal keys into one, by a merge function ([`Merge`]).
+//!
+//! Those examples import from `bywash_core` and `bywash_spill`, whose parts they are; here it is all in
+//! `bywash`.
 //!
 //! What the words mean and which crate owns what is in ARCHITECTURE.md; the bytes on disk are in
 //! docs/FORMAT.md; which partition a row goes to is in docs/PARTITIONING.md.

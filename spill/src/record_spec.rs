@@ -83,7 +83,7 @@ impl RecordSpec {
     ///   20 P + 8              offsets, rows and checksums of P partitions
     /// + 256 KiB               an arena
     /// + 32 KiB                pointers that wait to be sorted, and the counters of the sort
-    /// + codec                 16 KiB for lz4, Zstandard's context for its level
+    /// + codec                 36 KiB for lz4 (two encoders), Zstandard's context for its level
     /// + 128 KiB               a block, and the lengths of its records
     /// + 128 KiB               the write buffer, or what a block of incompressible records needs
     /// + 65 KiB and lists      windows of up to 65 runs

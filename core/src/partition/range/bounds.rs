@@ -8,7 +8,8 @@ use crate::key::{KeyRows, SortKey};
 use crate::memory::{Array, Consumer};
 use crate::{Error, Result};
 
-/// Where the partitions of a range-partitioned shuffle end.
+/// Where the partitions of a range-partitioned shuffle end. They do not say by which columns: whoever
+/// places rows by them (`SortSpec::partition_ids`) sorts by those that were sampled.
 #[derive(Debug)]
 pub struct RangeBounds {
     keys: Keys,
@@ -16,7 +17,7 @@ pub struct RangeBounds {
 
 impl RangeBounds {
     /// Bounds of at most `partitions` partitions of about as many rows each, given samples of all
-    /// inputs; fewer where few keys differ. Charged: 65 bytes a bound, and 16 a key sampled meanwhile.
+    /// inputs; fewer where few keys differ. Charged: 65 bytes a bound, and 8 a key sampled meanwhile.
     ///
     /// # Errors
     /// `MemoryLimit`; `InvalidArgument` for no partitions.
@@ -73,7 +74,7 @@ impl RangeBounds {
         Ok(Self { keys })
     }
 
-    /// The bounds as bytes, for all who place rows by them: at most 65 for each and 28 more, in memory of
+    /// The bounds as bytes, for all who place rows by them: at most 65 for each and 24 more, in memory of
     /// the caller's.
     pub fn to_bytes(&self) -> Vec<u8> {
         bytes::encode(bytes::BOUNDS, &self.keys, 0)

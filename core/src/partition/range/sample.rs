@@ -5,7 +5,7 @@ use crate::key::{KeyRows, SortKey};
 use crate::memory::Consumer;
 use crate::{Error, Result};
 
-/// Keys of one input, each row as likely as any other to be among them.
+/// Keys of one input, each row as likely as any other to be among them. `SortSpec::sample` fills it.
 #[derive(Debug)]
 pub struct RangeSample {
     pub(super) keys: Keys,
@@ -48,7 +48,7 @@ impl RangeSample {
         }
     }
 
-    /// The sample as bytes, for whoever determines the bounds: at most 65 for each key and 28 more, in
+    /// The sample as bytes, for whoever determines the bounds: at most 65 for each key and 24 more, in
     /// memory of the caller's.
     pub fn to_bytes(&self) -> Vec<u8> {
         bytes::encode(bytes::SAMPLE, &self.keys, self.rows)

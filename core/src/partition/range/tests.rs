@@ -191,6 +191,7 @@ fn samples_and_bounds_go_through_bytes_and_damage_is_noticed() {
     let key = SortKey::try_new(&layout, &[SortColumn::descending(0)]).unwrap();
     let mut sample = RangeSample::try_new(&consumer, 40, 5).unwrap();
     let empty = sample.to_bytes();
+    assert_eq!(empty.len(), 24, "what is more than the keys");
     assert_eq!(RangeSample::try_from_bytes(&consumer, &empty).unwrap().keys(), 0);
     sample.add(&key, &ViewRows(&views), values.len());
     let sent = sample.to_bytes();
