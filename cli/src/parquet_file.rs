@@ -32,11 +32,21 @@ impl<'a> ParquetFile<'a> {
             )));
         }
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or_else(|| Path::new("."));
         let file = tempfile::Builder::new()
             .prefix(".bywash-")
             .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(parent.unwrap_or_else(|| Path::new(".")))
-            .at(path)?;
+            .tempfile_in(parent)
+            .map_err(|error| {
+                // Its own words name the temporary file.
+                let why = std::io::Error::from(error.kind());
+                Failure::new(format!(
+                    "--out {}: {} takes no file: {why}; name one in a directory that is there and \
+                     may be written to",
+                    path.display(),
+                    parent.display()
+                ))
+            })?;
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
             .set_data_page_size_limit(PAGE_BYTES)

@@ -11,7 +11,7 @@ use bywash::{
 };
 
 use crate::args::SpillMemoryBacked;
-use crate::failure::{At, Result};
+use crate::failure::{At, Failure, Result};
 use crate::report;
 
 /// The directories of a command, looked at and not yet opened.
@@ -34,7 +34,13 @@ impl SpillPlan {
             return Ok(Self { store, dirs, memory_backed, is_charged });
         }
         for dir in given {
-            std::fs::create_dir_all(dir).at(dir)?;
+            std::fs::create_dir_all(dir).map_err(|error| {
+                Failure::new(format!(
+                    "--spill-dir {}: cannot be made a directory: {error}; give one that is there or \
+                     may be made",
+                    dir.display()
+                ))
+            })?;
             let opened = std::fs::File::open(dir).at(dir)?;
             let filesystem = Filesystem::of(&opened, Path::new("/")).at(dir)?;
             is_charged |= filesystem.is_memory_backed();

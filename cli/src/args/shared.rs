@@ -16,11 +16,11 @@ pub struct MemoryArgs {
     /// auto: what the limits of the container and the memory of the node leave beside what others
     /// hold, less --reserve and a margin of 64 MiB or a sixteenth of the tightest limit, whichever is
     /// more. It follows them while the command runs. The report says what was decided, and why.
-    #[arg(long, value_parser = parse_memory, value_name = "SIZE|auto")]
+    #[arg(long, value_parser = parse_memory, value_name = "SIZE|auto", allow_negative_numbers = true)]
     pub memory: Memory,
     /// With --memory auto: what to leave to others in the container, such as a JVM's heap or Python
     /// workers; what they hold already is a part of it.
-    #[arg(long, value_parser = parse_size, value_name = "SIZE")]
+    #[arg(long, value_parser = parse_size, value_name = "SIZE", allow_negative_numbers = true)]
     pub reserve: Option<u64>,
 }
 

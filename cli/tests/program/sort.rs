@@ -67,7 +67,19 @@ fn sorts_files_within_a_budget() {
     assert!(found["runs"].as_u64().unwrap() > 1, "{found}");
     assert!(found["granted_peak_bytes"].as_u64().unwrap() <= 2 << 20, "{found}");
     assert!(found["explain"].is_object(), "{found}");
-    assert!(fs::read_to_string(&metrics).unwrap().contains("bywash_"));
+    let spilled = found["spilled_bytes"].as_u64().unwrap();
+    assert!(spilled > 0, "{found}");
+    let metrics = fs::read_to_string(&metrics).unwrap();
+    assert!(
+        metrics.contains(&format!("\nbywash_sort_spilled_bytes_total {spilled}\n")),
+        "{metrics}"
+    );
+    // Two sources of one figure, and a time that was taken at all.
+    assert!(metrics.contains("\nbywash_sort_seconds_total{phase=\"sort\"} "), "{metrics}");
+    assert!(
+        !metrics.contains("\nbywash_sort_seconds_total{phase=\"sort\"} 0.000000000\n"),
+        "{metrics}"
+    );
     let left = fs::read_dir(&spills).unwrap().count();
     assert_eq!(left, 0, "nothing is left of the spills");
 
@@ -126,6 +138,27 @@ fn says_what_is_wrong_before_it_reads() {
             .contains("COL:desc")
     );
     assert!(!out.exists());
+    let below =
+        |memory: &str| misuse(&["sort", one, "--by", "key", "--memory", memory, "--out", "x"]);
+    assert!(below("-1").contains("`-1` is not a size"), "{}", below("-1"));
+    let nowhere = dir.path().join("nowhere");
+    let file = nowhere.join("out.parquet");
+    let error = fail(&["sort", one, "--by", "key", "--memory", "8MiB", "--out", text(&file)]);
+    let named = format!("{} takes no file", nowhere.display());
+    assert!(error.contains(&named) && !error.contains(".bywash-"), "{error}");
+    let error = fail(&[
+        "sort",
+        one,
+        "--by",
+        "key",
+        "--memory",
+        "8MiB",
+        "--out",
+        text(&out),
+        "--spill-dir",
+        one,
+    ]);
+    assert!(error.contains(&format!("--spill-dir {one}: cannot be made a directory")), "{error}");
 
     succeed(&["sort", one, "--by", "key:nulls-last", "--memory", "8MiB", "--out", text(&out)]);
     let before = fs::read(&out).unwrap();
