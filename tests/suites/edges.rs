@@ -13,8 +13,8 @@ use arrow_array::{
 use arrow_data::ArrayData;
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bywash::{
-    AttemptId, ChargeMode, Codec, ErrorKind, FsStore, MapId, MapOutput, MemoryLedger, OutputDir,
-    Partitioning, ShuffleSpec, ShuffleWriter, TaskMemory, minimum_budget,
+    AttemptId, ChargeMode, Codec, ErrorKind, Figure, FsStore, MapId, MapOutput, MemoryLedger,
+    OutputDir, Partitioning, ShuffleSpec, ShuffleWriter, TaskMemory, minimum_budget,
 };
 use bywash_core::memory::Area;
 use bywash_tests::case::admit;
@@ -227,6 +227,8 @@ fn an_output_without_one_of_its_files_is_damaged_not_absent() {
         drop(writer.unwrap().finish().unwrap());
         let kind = || MapOutput::open(&dirs.out, MapId(0), &task).err().map(|error| error.kind());
         assert_eq!(kind(), None);
+        let absent = MapOutput::open(&dirs.out, MapId(7), &task).err().unwrap();
+        assert_eq!((absent.kind(), absent.figure(Figure::Map)), (ErrorKind::NotFound, Some(7)));
         let files = dirs.out_files();
         let file = files.iter().find(|file| file.to_string_lossy().contains(part)).unwrap();
         std::fs::remove_file(file).unwrap();

@@ -160,19 +160,19 @@ impl Layout {
         let fields = self.schema.fields();
         if batch.num_columns() != fields.len() {
             return Err(Error::invalid(
-                "the batch does not have the columns of the writer's schema",
+                "the batch does not have as many columns as the schema this was made for",
             )
             .with(Figure::Expected, fields.len())
             .with(Figure::Found, batch.num_columns()));
         }
         for (index, (field, column)) in fields.iter().zip(batch.columns()).enumerate() {
             let wrong = if column.data_type() != field.data_type() {
-                "a column's type is not that of the writer's schema"
+                "a column's type is not that of the schema this was made for"
             } else if !field.is_nullable()
                 && column.null_count() > 0
                 && *field.data_type() != DataType::Null
             {
-                "a column that the writer's schema declares non-nullable has nulls"
+                "a column that the schema declares non-nullable has nulls"
             } else {
                 continue;
             };

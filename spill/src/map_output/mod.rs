@@ -213,7 +213,10 @@ fn open_slot(
     content: impl FnOnce(u64, &Consumer) -> Result<Content>,
 ) -> Result<OutputSlot> {
     let consumer = task.consumer("map-output");
-    let file = out.open_read(&index_name(map)?)?;
+    let file = out.open_read(&index_name(map)?).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => NOT_COMMITTED.at(out.path()).with(Figure::Map, map.0),
+        _ => error,
+    })?;
     let header = IndexHeader::read(out, &file, map)?;
     let mut arrays = PartitionArrays::try_new(&consumer, header.partitions)?;
     read_index(out, &file, &header, &mut arrays)?;
@@ -247,5 +250,9 @@ pub(crate) fn open_data(out: &Arc<OutputDir>, header: &IndexHeader) -> Result<Da
     Ok(DataFile { out: Arc::clone(out), file })
 }
 
+const NOT_COMMITTED: Error = Error::new(
+    ErrorKind::NotFound,
+    "no output of this map was committed in this directory; finish its writer first",
+);
 const HOLDS_RECORDS: Error =
     Error::invalid("this map output holds records, not columns; open it with RecordOutput");
