@@ -32,7 +32,9 @@ mod rows;
 mod tests;
 
 use arrow_schema::{DataType, Schema};
+use twox_hash::XxHash3_64;
 
+use crate::cast::to_u32;
 use crate::column::{Layout, Physical};
 use crate::{Error, ErrorKind, Figure, Result};
 use kind::Kind;
@@ -70,6 +72,7 @@ impl SortColumn {
 pub struct SortKey {
     columns: Box<[KeyColumn]>,
     is_decisive: bool,
+    fingerprint: u64,
 }
 
 /// A column of a key, its type worked out.
@@ -101,7 +104,14 @@ impl SortKey {
             Some(bytes + usize::from(column.is_nullable) + column.fixed_width()?)
         });
         let is_decisive = width.is_some_and(|width| width <= PREFIX_BYTES);
-        Ok(Self { columns: columns.into(), is_decisive })
+        let fingerprint = fingerprint(&columns);
+        Ok(Self { columns: columns.into(), is_decisive, fingerprint })
+    }
+
+    /// What keys of one form have in common, and others but by chance have not: kinds, widths,
+    /// directions, places of nulls. Which columns they are made of, and their names, are not in it. Never 0.
+    pub const fn fingerprint(&self) -> u64 {
+        self.fingerprint
     }
 
     /// Whether rows with equal prefixes have equal keys.
@@ -125,6 +135,19 @@ impl KeyColumn {
             Physical::Variable { .. } => None,
         }
     }
+}
+
+fn fingerprint(columns: &[KeyColumn]) -> u64 {
+    let bytes: Vec<u8> = columns
+        .iter()
+        .flat_map(|column| {
+            let width = column.fixed_width().map_or(0, |width| to_u32(width) + 1);
+            let [a, b, c, d] = width.to_le_bytes();
+            let flags = u8::from(column.is_nullable) | u8::from(column.descending) << 1;
+            [column.kind as u8, flags, column.null_marker, a, b, c, d]
+        })
+        .collect();
+    XxHash3_64::oneshot(&bytes).max(1)
 }
 
 fn key_column(layout: &Layout, wanted: SortColumn) -> Result<KeyColumn> {

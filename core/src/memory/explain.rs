@@ -16,7 +16,7 @@ pub enum SpillCause {
     Pressure,
     /// Somebody asked for memory back through the ledger.
     Reclaim,
-    /// The caller asked this writer, sort or combiner, or ended a combiner that had spilled.
+    /// The caller asked this writer, sort or combiner.
     Request,
     /// A row too large to stage was written, or needed the rows before it on disk.
     OversizedRow,

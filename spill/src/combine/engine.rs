@@ -139,7 +139,8 @@ impl<M: Merge> Engine<M> {
             self.set.table.end_filling();
             self.phase = Phase::Table(Cursor::default());
         } else {
-            self.spill_to(Target::Level(0), SpillCause::Request, None)?;
+            // Memory did not hold all groups: the rest joins those it is combined with.
+            self.spill_to(Target::Level(0), SpillCause::Pressure, None)?;
             self.phase = Phase::Parts;
         }
         self.note_reclaimable();

@@ -70,11 +70,10 @@ impl SortSpec {
     /// Lets `sample` look at all rows of a batch: the first step of a sort over many partitions.
     ///
     /// # Errors
-    /// `InvalidArgument` for a batch of another schema.
+    /// `InvalidArgument` for a batch of another schema, or after rows of another sort.
     pub fn sample(&self, batch: &RecordBatch, sample: &mut RangeSample) -> Result<()> {
         self.layout.check_batch(batch)?;
-        sample.add(&self.key, &ViewRows(&self.layout.views(batch)), batch.num_rows());
-        Ok(())
+        sample.add(&self.key, &ViewRows(&self.layout.views(batch)), batch.num_rows())
     }
 
     /// The partitions of a batch's rows by bounds determined of samples for the same columns, one for
@@ -82,7 +81,8 @@ impl SortSpec {
     /// follow one another in order.
     ///
     /// # Errors
-    /// `InvalidArgument` for a batch of another schema or another number of rows than places.
+    /// `InvalidArgument` for a batch of another schema or another number of rows than places, and for bounds of a sort by
+    /// columns of other types, nullability, directions or places of nulls.
     pub fn partition_ids(
         &self,
         bounds: &RangeBounds,
@@ -95,8 +95,7 @@ impl SortSpec {
                 .with(Figure::Expected, batch.num_rows())
                 .with(Figure::Found, ids.len()));
         }
-        bounds.partition_ids(&self.key, &ViewRows(&self.layout.views(batch)), 0, ids);
-        Ok(())
+        bounds.partition_ids(&self.key, &ViewRows(&self.layout.views(batch)), 0, ids)
     }
 
     pub(crate) const fn layout(&self) -> &Arc<Layout> {

@@ -27,7 +27,7 @@ pub static LABELS: [MetricLabel; 5] = [
         "cause",
         "why memory was written to disk: `pressure` (the ledger had no more \
         for the task), `reclaim` (somebody asked for memory back), `request` (the caller asked for \
-        it, or ended a combiner that had spilled), `oversized_row` (a row was too large to stage)",
+        it), `oversized_row` (a row was too large to stage)",
     ),
     MetricLabel::new("dir", "the path of a spill directory, as it was given"),
     MetricLabel::new(

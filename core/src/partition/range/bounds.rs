@@ -8,8 +8,9 @@ use crate::key::{KeyRows, SortKey};
 use crate::memory::{Array, Consumer};
 use crate::{Error, Result};
 
-/// Where the partitions of a range-partitioned shuffle end. They do not say by which columns: whoever
-/// places rows by them (`SortSpec::partition_ids`) sorts by those that were sampled.
+/// Where the partitions of a range-partitioned shuffle end. They know the form of the keys that were sampled
+/// and refuse others, but not of which columns those were: whoever places rows by them
+/// (`SortSpec::partition_ids`) sorts by the same.
 #[derive(Debug)]
 pub struct RangeBounds {
     keys: Keys,
@@ -20,7 +21,7 @@ impl RangeBounds {
     /// inputs; fewer where few keys differ. Charged: 65 bytes a bound, and 8 a key sampled meanwhile.
     ///
     /// # Errors
-    /// `MemoryLimit`; `InvalidArgument` for no partitions.
+    /// `MemoryLimit`; `InvalidArgument` for no partitions, or samples of keys of several forms.
     #[expect(clippy::cast_precision_loss, reason = "weights are estimates")]
     pub fn determine(
         consumer: &Consumer,
@@ -33,6 +34,9 @@ impl RangeBounds {
         let total: usize = samples.iter().map(RangeSample::keys).sum();
         let wanted = wanted.min(total);
         let mut keys = Keys::try_new(consumer, wanted.max(1))?;
+        for sample in samples {
+            keys.set_form(sample.keys.form)?;
+        }
         // Each candidate: its sample in the high half, its place there in the low one.
         let mut candidates: Array<u64> = Array::try_new(consumer, total.max(1))?;
         let all = samples.iter().enumerate().flat_map(|(sample, keys)| {
@@ -74,7 +78,7 @@ impl RangeBounds {
         Ok(Self { keys })
     }
 
-    /// The bounds as bytes, for all who place rows by them: at most 65 for each and 24 more, in memory of
+    /// The bounds as bytes, for all who place rows by them: at most 65 for each and 32 more, in memory of
     /// the caller's.
     pub fn to_bytes(&self) -> Vec<u8> {
         bytes::encode(bytes::BOUNDS, &self.keys, 0)
@@ -104,7 +108,17 @@ impl RangeBounds {
     }
 
     /// The partitions of rows from `from` on, one for each place of `out`.
-    pub fn partition_ids(&self, key: &SortKey, rows: &impl KeyRows, from: usize, out: &mut [u32]) {
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a key of another form than those sampled.
+    pub fn partition_ids(
+        &self,
+        key: &SortKey,
+        rows: &impl KeyRows,
+        from: usize,
+        out: &mut [u32],
+    ) -> Result<()> {
+        self.keys.check_form(key.fingerprint())?;
         let mut cut = [0; BOUND_BYTES];
         for (row, slot) in (from..).zip(out) {
             let len = key.write_cut(rows, row, &mut cut);
@@ -120,5 +134,6 @@ impl RangeBounds {
             }
             *slot = to_u32(low);
         }
+        Ok(())
     }
 }

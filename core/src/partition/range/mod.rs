@@ -28,6 +28,8 @@ struct Keys {
     bytes: Array<u8>,
     lens: Array<u8>,
     count: usize,
+    /// [`SortKey::fingerprint`] of those they were made by; 0 before the first.
+    form: u64,
 }
 
 impl Keys {
@@ -40,7 +42,30 @@ impl Keys {
             bytes: Array::try_new(consumer, bytes)?,
             lens: Array::try_new(consumer, capacity)?,
             count: 0,
+            form: 0,
         })
+    }
+
+    /// Bytes of keys of one form cannot be compared with those of another.
+    fn check_form(&self, form: u64) -> Result<()> {
+        if self.form == 0 || form == 0 || self.form == form {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            "keys of another form than those sampled: sort by columns of the same types, nullability, \
+             direction and place of nulls",
+        )
+        .with(Figure::Expected, self.form)
+        .with(Figure::Found, form))
+    }
+
+    /// From now on they are of this form.
+    fn set_form(&mut self, form: u64) -> Result<()> {
+        self.check_form(form)?;
+        if form != 0 {
+            self.form = form;
+        }
+        Ok(())
     }
 
     fn get(&self, place: usize) -> &[u8] {

@@ -28,7 +28,11 @@ impl RangeSample {
     }
 
     /// Looks at the first `count` rows of `rows`.
-    pub fn add(&mut self, key: &SortKey, rows: &impl KeyRows, count: usize) {
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a key of another form than before; none of the rows is looked at.
+    pub fn add(&mut self, key: &SortKey, rows: &impl KeyRows, count: usize) -> Result<()> {
+        self.keys.set_form(key.fingerprint())?;
         for row in 0..count {
             self.rows += 1;
             // Algorithm R: a later row takes the place of a random one, or none.
@@ -46,9 +50,10 @@ impl RangeSample {
             self.keys.set_len(place, len);
             self.keys.count = self.keys.count.max(place + 1);
         }
+        Ok(())
     }
 
-    /// The sample as bytes, for whoever determines the bounds: at most 65 for each key and 24 more, in
+    /// The sample as bytes, for whoever determines the bounds: at most 65 for each key and 32 more, in
     /// memory of the caller's.
     pub fn to_bytes(&self) -> Vec<u8> {
         bytes::encode(bytes::SAMPLE, &self.keys, self.rows)

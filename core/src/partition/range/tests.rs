@@ -35,11 +35,11 @@ fn ids(values: &[i64], partitions: u32, capacity: usize) -> (RangeBounds, Vec<u3
     let (layout, views) = views(&batch);
     let key = SortKey::try_new(&layout, &[SortColumn::ascending(0)]).unwrap();
     let mut sample = RangeSample::try_new(&consumer, capacity, 5).unwrap();
-    sample.add(&key, &ViewRows(&views), values.len());
+    sample.add(&key, &ViewRows(&views), values.len()).unwrap();
     assert_eq!(sample.rows(), values.len() as u64);
     let bounds = RangeBounds::determine(&consumer, &[sample], partitions).unwrap();
     let mut out = vec![u32::MAX; values.len()];
-    bounds.partition_ids(&key, &ViewRows(&views), 0, &mut out);
+    bounds.partition_ids(&key, &ViewRows(&views), 0, &mut out).unwrap();
     (bounds, out)
 }
 
@@ -77,7 +77,7 @@ proptest! {
             .iter()
             .map(|batch| {
                 let mut sample = RangeSample::try_new(&consumer, 60, 1).unwrap();
-                sample.add(&key, &ViewRows(&views(batch).1), batch.num_rows());
+                sample.add(&key, &ViewRows(&views(batch).1), batch.num_rows()).unwrap();
                 sample
             })
             .collect();
@@ -88,7 +88,7 @@ proptest! {
         prop_assert_eq!(bounds.partitions() as usize, expected.len() + 1);
         let batch = numbers(&all);
         let mut ids = vec![0; all.len()];
-        bounds.partition_ids(&key, &ViewRows(&views(&batch).1), 0, &mut ids);
+        bounds.partition_ids(&key, &ViewRows(&views(&batch).1), 0, &mut ids).unwrap();
         for (value, id) in all.iter().zip(ids) {
             let below = expected.iter().filter(|bound| *bound < value).count();
             prop_assert_eq!(id as usize, below);
@@ -137,7 +137,7 @@ fn an_input_of_more_rows_weighs_more() {
         .iter()
         .map(|batch| {
             let mut sample = RangeSample::try_new(&consumer, 10, 3).unwrap();
-            sample.add(&key, &ViewRows(&views(batch).1), batch.num_rows());
+            sample.add(&key, &ViewRows(&views(batch).1), batch.num_rows()).unwrap();
             sample
         })
         .collect();
@@ -145,7 +145,7 @@ fn an_input_of_more_rows_weighs_more() {
     let mut expected = vec![0; 8];
     let million = numbers(&[1_000_000]);
     let mut id = [0];
-    bounds.partition_ids(&key, &ViewRows(&views(&million).1), 0, &mut id);
+    bounds.partition_ids(&key, &ViewRows(&views(&million).1), 0, &mut id).unwrap();
     key.write_cut(&ViewRows(&views(&million).1), 0, &mut expected);
     // Ten rows of ten thousand are no reason for a bound of their own.
     assert!((0..3).all(|place| bounds.bound(place).is_none_or(|b| b < &expected[..])));
@@ -162,10 +162,10 @@ fn long_keys_are_cut_and_stay_in_order() {
     for columns in [[SortColumn::ascending(0)], [SortColumn::descending(0)]] {
         let key = SortKey::try_new(&layout, &columns).unwrap();
         let mut sample = RangeSample::try_new(&consumer, 500, 9).unwrap();
-        sample.add(&key, &ViewRows(&views), 3000);
+        sample.add(&key, &ViewRows(&views), 3000).unwrap();
         let bounds = RangeBounds::determine(&consumer, &[sample], 10).unwrap();
         let mut ids = vec![0; 3000];
-        bounds.partition_ids(&key, &ViewRows(&views), 0, &mut ids);
+        bounds.partition_ids(&key, &ViewRows(&views), 0, &mut ids).unwrap();
         let mut rows: Vec<usize> = (0..3000).collect();
         let views = ViewRows(&views);
         rows.sort_by(|one, other| key.compare((&views, *one), (&views, *other)));
@@ -182,6 +182,52 @@ fn nothing_sampled_is_one_partition() {
     assert!(RangeSample::try_new(&consumer, 0, 1).is_err());
 }
 
+/// Rows of another sort would go anywhere.
+#[test]
+fn keys_of_another_form_are_refused() {
+    let (_ledger, consumer) = consumer();
+    let numbers = numbers(&[5, 1, 3]);
+    let texts: StringArray = ["a", "b", "c"].into_iter().map(Some).collect();
+    let texts = RecordBatch::try_from_iter([("t", Arc::new(texts) as _)]).unwrap();
+    let shorts = arrow_array::Int32Array::from(vec![5, 1, 3]);
+    let shorts = RecordBatch::try_from_iter([("n", Arc::new(shorts) as _)]).unwrap();
+    let nullable = Int64Array::from(vec![None, Some(1), Some(3)]);
+    let nullable = RecordBatch::try_from_iter([("n", Arc::new(nullable) as _)]).unwrap();
+    let up = SortColumn::ascending(0);
+    let forms = [
+        (&numbers, up),
+        (&numbers, SortColumn::descending(0)),
+        (&shorts, up),
+        (&texts, up),
+        (&nullable, up),
+        (&nullable, SortColumn { nulls_last: true, ..up }),
+    ];
+    for (at, (batch, column)) in forms.iter().enumerate() {
+        let (layout, sampled) = views(batch);
+        let key = SortKey::try_new(&layout, &[*column]).unwrap();
+        for (other_at, (other, column)) in forms.iter().enumerate() {
+            let mut sample = RangeSample::try_new(&consumer, 3, 1).unwrap();
+            sample.add(&key, &ViewRows(&sampled), 3).unwrap();
+            let (layout, others) = views(other);
+            let other = SortKey::try_new(&layout, &[*column]).unwrap();
+            let added = sample.add(&other, &ViewRows(&others), 3);
+            assert_eq!(added.is_ok(), at == other_at, "{at} {other_at}");
+            let mut of_other = RangeSample::try_new(&consumer, 3, 1).unwrap();
+            of_other.add(&other, &ViewRows(&others), 3).unwrap();
+            let nothing = RangeSample::try_new(&consumer, 3, 1).unwrap();
+            let both = RangeBounds::determine(&consumer, &[of_other, nothing, sample], 2);
+            assert_eq!(both.is_ok(), at == other_at, "{at} {other_at}");
+
+            let mut sample = RangeSample::try_new(&consumer, 3, 1).unwrap();
+            sample.add(&key, &ViewRows(&sampled), 3).unwrap();
+            let bounds = RangeBounds::determine(&consumer, &[sample], 2).unwrap().to_bytes();
+            let bounds = RangeBounds::try_from_bytes(&consumer, &bounds).unwrap();
+            let placed = bounds.partition_ids(&other, &ViewRows(&others), 0, &mut [0; 3]);
+            assert_eq!(placed.is_ok(), at == other_at, "{at} {other_at}");
+        }
+    }
+}
+
 #[test]
 fn samples_and_bounds_go_through_bytes_and_damage_is_noticed() {
     let (ledger, consumer) = consumer();
@@ -191,9 +237,9 @@ fn samples_and_bounds_go_through_bytes_and_damage_is_noticed() {
     let key = SortKey::try_new(&layout, &[SortColumn::descending(0)]).unwrap();
     let mut sample = RangeSample::try_new(&consumer, 40, 5).unwrap();
     let empty = sample.to_bytes();
-    assert_eq!(empty.len(), 24, "what is more than the keys");
+    assert_eq!(empty.len(), 32, "what is more than the keys");
     assert_eq!(RangeSample::try_from_bytes(&consumer, &empty).unwrap().keys(), 0);
-    sample.add(&key, &ViewRows(&views), values.len());
+    sample.add(&key, &ViewRows(&views), values.len()).unwrap();
     let sent = sample.to_bytes();
     let received = RangeSample::try_from_bytes(&consumer, &sent).unwrap();
     assert_eq!((received.rows(), received.keys()), (500, 40));
@@ -205,10 +251,19 @@ fn samples_and_bounds_go_through_bytes_and_damage_is_noticed() {
     assert_eq!(there.to_bytes(), bounds);
     let again = RangeBounds::try_from_bytes(&consumer, &bounds).unwrap();
     let (mut expected, mut found) = (vec![0; 500], vec![0; 500]);
-    here.partition_ids(&key, &ViewRows(&views), 0, &mut expected);
-    again.partition_ids(&key, &ViewRows(&views), 0, &mut found);
+    here.partition_ids(&key, &ViewRows(&views), 0, &mut expected).unwrap();
+    again.partition_ids(&key, &ViewRows(&views), 0, &mut found).unwrap();
     assert_eq!(found, expected);
     assert_eq!(again.partitions(), here.partitions());
+
+    // One partition has no bound.
+    let one = RangeBounds::determine(
+        &consumer,
+        &[RangeSample::try_from_bytes(&consumer, &sent).unwrap()],
+        1,
+    );
+    let one = RangeBounds::try_from_bytes(&consumer, &one.unwrap().to_bytes()).unwrap();
+    assert_eq!(one.partitions(), 1);
 
     // Neither is the other, and no bit of either may change, nor its length.
     assert!(RangeBounds::try_from_bytes(&consumer, &sent).is_err());
@@ -235,7 +290,8 @@ fn samples_and_bounds_go_through_bytes_and_damage_is_noticed() {
     forged(&|bytes| bytes[8..12].copy_from_slice(&u32::MAX.to_le_bytes()));
     forged(&|bytes| bytes[8] += 1);
     forged(&|bytes| bytes[8] -= 1);
-    forged(&|bytes| bytes[20] = 200);
+    forged(&|bytes| bytes[28] = 200);
+    forged(&|bytes| bytes[20..28].fill(0));
     forged(&|bytes| *bytes.last_mut().unwrap() = 0);
     forged(&|bytes| bytes[4] = 2);
 }
