@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow_array::RecordBatch;
-use bywash_core::block::{ArrayRow, RowSource};
+use bywash_core::block::{ArrayRow, RowSource, batch_bytes};
+use bywash_core::cast::to_usize;
 use bywash_core::chunk::{Fit, SortedChunk};
 use bywash_core::column::{ColumnView, Physical};
 use bywash_core::key::ViewRows;
@@ -179,8 +180,11 @@ impl Engine {
         });
         written?;
         signals.counters.count_spill(SpillCause::OversizedRow);
+        let bytes = row_bytes(self, &source)?;
+        let reading = batch_bytes(self.spec.layout(), 1, to_usize(bytes));
+        self.memory.reading_bytes = self.memory.reading_bytes.max(reading);
         Counters::add(&signals.counters.rows, 1);
-        Counters::add(&signals.counters.bytes, row_bytes(self, &source)?);
+        Counters::add(&signals.counters.bytes, bytes);
         self.answer_reclaim()
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct SortMemory {
     pub(super) sizes: ChunkSizes,
     pub(super) sizing: SortSizing,
     pub(super) runs_max: usize,
+    /// What a batch of the rows so far takes at most.
+    pub(super) reading_bytes: u64,
 }
 
 impl SortMemory {
@@ -97,6 +99,7 @@ impl SortMemory {
             sizes,
             sizing,
             runs_max,
+            reading_bytes: Self::reading_bytes(spec, sizing),
         })
     }
 
@@ -104,16 +107,17 @@ impl SortMemory {
     pub(super) fn minimum_bytes(spec: &SortSpec) -> Result<u64> {
         let sizing = minimum_sort_sizing(spec.layout(), spec.codec());
         let fill = Self::fill_bytes(spec, sizing);
+        Ok(Self::bytes_for(spec, sizing)? + Self::reading_bytes(spec, sizing).saturating_sub(fill))
+    }
+
+    /// What a batch takes at most, also one of a single row that was staged.
+    fn reading_bytes(spec: &SortSpec, sizing: SortSizing) -> u64 {
+        let layout = spec.layout();
         // Fixed values and variable data each as if the others were nothing; a batch may have one row.
-        let rows = sizing
-            .rows_max
-            .min(sizing.block_bytes / ChunkSizes::new(spec.layout()).row_bytes().max(1) + 1);
-        let batch = batch_bytes(spec.layout(), rows, sizing.block_bytes).max(batch_bytes(
-            spec.layout(),
-            1,
-            sizing.staging.data_bytes,
-        ));
-        Ok(Self::bytes_for(spec, sizing)? + batch.saturating_sub(fill))
+        let row_bytes = ChunkSizes::new(layout).row_bytes().max(1);
+        let rows = sizing.rows_max.min(sizing.batch_bytes / row_bytes + 1);
+        let batch = batch_bytes(layout, rows, sizing.batch_bytes);
+        batch.max(batch_bytes(layout, 1, sizing.staging.data_bytes))
     }
 
     fn fill_bytes(spec: &SortSpec, sizing: SortSizing) -> u64 {

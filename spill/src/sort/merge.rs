@@ -107,8 +107,8 @@ impl Engine {
         let memory = &mut self.memory;
         let wanted = runs + (runs / 8).max(2);
         let slot_bytes = memory.slots.slot_bytes();
-        // Batches of the merged rows need room too.
-        let kept = 3 * memory.sizing.batch_bytes as u64 + slot_bytes;
+        // Batches of the merged rows need room too: one of any rows, and two that the caller keeps.
+        let kept = memory.reading_bytes + 2 * memory.sizing.batch_bytes as u64 + slot_bytes;
         let most = self.consumer.task_share().saturating_sub(kept);
         drop(memory.picker.try_reserve_if_free(runs));
         let consumer = &self.consumer;
@@ -234,8 +234,10 @@ impl Merge<'_> {
 
     /// Goes past the one row that [`Merge::step`] named.
     pub(super) fn skip_row(&mut self, lane: u32) -> Result<()> {
+        // One that is in a block of its run is behind the run's position already.
+        let is_chain = self.picker.lane_mut(lane).is_some_and(|lane| lane.is_wide());
         if let Source::Runs { runs, .. } = &mut self.source
-            && let Some(run) = runs.get_mut(lane as usize)
+            && let Some(run) = runs.get_mut(lane as usize).filter(|_| is_chain)
         {
             run.skip_wide();
         }

@@ -59,6 +59,8 @@ impl Engine {
         if self.stage == Stage::Chunks {
             self.stage = Stage::Runs;
             let runs = self.memory.runs.len();
+            self.signals.passes.fetch_max(1, Ordering::Relaxed);
+            self.signals.fan_in.store(runs as u64, Ordering::Relaxed);
             self.run_merge(0..runs)?.open()?;
         }
         Ok(freed)
