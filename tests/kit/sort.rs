@@ -11,8 +11,8 @@ use arrow_schema::{DataType, Field, IntervalUnit, Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use arrow_select::take::take_record_batch;
 use bywash::{
-    ChargeMode, Codec, MemoryLedger, PartitionSink, SortColumn, SortProgress, SortSpec,
-    SortedBatches, Sorter, SpillDirs, TaskMemory, minimum_sort_budget,
+    ChargeMode, Codec, ErrorKind, MemoryLedger, PartitionSink, Reservation, SortColumn,
+    SortProgress, SortSpec, SortedBatches, Sorter, SpillDirs, TaskMemory, minimum_sort_budget,
 };
 
 use crate::block_stream::BlockStream;
@@ -34,7 +34,8 @@ pub struct SortCase {
     pub budget_above_minimum: u64,
     /// A forced spill after so many of 100 writes.
     pub spill_percent: u64,
-    /// Another thread's reclaim after so many of 100 writes and batches read.
+    /// Another thread's reclaim after so many of 100 writes and batches read; and after so many of these another task takes what
+    /// is free.
     pub reclaim_percent: u64,
     /// The most runs before some are merged.
     pub runs_max: usize,
@@ -57,6 +58,10 @@ pub struct SortsReached {
     pub oversized: AtomicU64,
     /// Sorts spilled while they were read.
     pub spilled_while_read: AtomicU64,
+    /// Those whose runs were merged once more while they were read.
+    pub merged_while_read: AtomicU64,
+    /// Batches that others had left no memory for.
+    pub asked_again: AtomicU64,
     /// Sorts sent to a sink.
     pub into_sink: AtomicU64,
 }
@@ -68,6 +73,8 @@ pub static REACHED: SortsReached = SortsReached {
     multi_pass: AtomicU64::new(0),
     oversized: AtomicU64::new(0),
     spilled_while_read: AtomicU64::new(0),
+    merged_while_read: AtomicU64::new(0),
+    asked_again: AtomicU64::new(0),
     into_sink: AtomicU64::new(0),
 };
 
@@ -188,17 +195,47 @@ impl SortCase {
         let mode = if self.detached { ChargeMode::Detached } else { ChargeMode::Ledger };
         let mut sorted = sorter.finish(mode)?;
         let runs_before = sorted.progress().runs;
+        let merges_before = sorted.progress().write.run_merges;
         let mut batches = Vec::new();
+        let mut other = None;
         for batch in sorted.by_ref() {
-            batches.push(batch.map(|batch| copy(&batch))?);
+            match batch {
+                Ok(batch) => batches.push(copy(&batch)),
+                // Nothing is lost: it comes when the other gives its memory back.
+                Err(error) if error.kind() == ErrorKind::MemoryLimit && other.is_some() => {
+                    REACHED.asked_again.fetch_add(1, Relaxed);
+                    other = None;
+                }
+                Err(error) => return Err(error),
+            }
             reclaim(&mut rng);
+            if rng.chance(self.reclaim_percent) {
+                drop(other.take());
+                other = Some(take_all_free(ledger)?);
+            }
         }
         let progress = sorted.progress();
+        if progress.write.run_merges > merges_before {
+            REACHED.merged_while_read.fetch_add(1, Relaxed);
+        }
         if progress.runs > runs_before {
             REACHED.spilled_while_read.fetch_add(1, Relaxed);
         }
         Ok((batches, progress))
     }
+}
+
+/// What is free, and what no task was promised, taken by another task.
+fn take_all_free(ledger: &MemoryLedger) -> bywash::Result<(TaskMemory, Vec<Reservation>)> {
+    let task = ledger.admit(1, 0)?.remove(0);
+    let consumer = task.consumer("another");
+    let mut taken = Vec::new();
+    for bytes in (0..40).rev().map(|bits| 1 << bits) {
+        while let Ok(more) = consumer.try_reserve(bytes) {
+            taken.push(more);
+        }
+    }
+    Ok((task, taken))
 }
 
 /// All that a sorter holds, through a sink.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use bywash::{
-    ChargeMode, Error, MemoryLedger, PartitionSink, Result, SortColumn, SortSpec, Sorter,
+    ChargeMode, Codec, Error, MemoryLedger, PartitionSink, Result, SortColumn, SortSpec, Sorter,
     minimum_sort_budget,
 };
 use bywash_tests::dirs::Dirs;
@@ -110,4 +110,28 @@ fn what_is_spilled_while_it_is_read_was_merged_from_a_run() {
     assert_eq!((sorted.progress().passes, sorted.progress().fan_in), (0, 0));
     assert!(sorted.spill().unwrap() > 0);
     assert_eq!((sorted.progress().passes, sorted.progress().fan_in), (1, 1));
+}
+
+/// A short list of runs is full again and again: what is large already is left alone.
+#[test]
+fn runs_are_written_anew_a_logarithmic_number_of_times() {
+    let dirs = Dirs::new();
+    let batch = strings("some twenty bytes of text", 12_000);
+    let spec = SortSpec::new(batch.schema(), &[SortColumn::ascending(0)]).unwrap();
+    let spec = spec.with_codec(Codec::None).with_runs_max(8);
+    let ledger = MemoryLedger::new(16 << 20);
+    let task = ledger.admit(1, 0).unwrap().remove(0);
+    let mut sorter = Sorter::new(&spec, &task, &dirs.spill).unwrap();
+    let mut runs = 0;
+    while runs < 150 {
+        sorter.write(&batch).unwrap();
+        sorter.spill().unwrap();
+        runs = sorter.progress().runs;
+    }
+    let before = sorter.progress().write.bytes;
+    let sorted = sorter.finish(ChargeMode::Ledger).unwrap();
+    let progress = sorted.progress();
+    // Each time the list is full all of it: 12 times the bytes.
+    let times = progress.write.spilled_bytes / before;
+    assert!(times <= 5, "{times} times the bytes: {progress:?}");
 }

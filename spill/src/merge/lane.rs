@@ -74,6 +74,26 @@ impl Lane {
         None
     }
 
+    /// Remembers `row` of its next chunk as the one to go back to, and has no rows meanwhile.
+    pub(crate) fn empty_with_mark(&mut self, row: u32) {
+        *self = Self { mark: row, ..Self::EMPTY };
+    }
+
+    /// Goes on from the row that was remembered.
+    pub(crate) const fn go_back_to_mark(&mut self) {
+        self.go_back(self.mark);
+    }
+
+    /// The row that was remembered.
+    pub(crate) const fn mark(&self) -> u32 {
+        self.mark
+    }
+
+    /// Remembers a row to go back to.
+    pub(crate) const fn set_mark(&mut self, row: u32) {
+        self.mark = row;
+    }
+
     /// Goes past its row.
     pub(crate) const fn skip(&mut self) {
         self.row += 1;

@@ -19,5 +19,5 @@ mod wide;
 pub(crate) use lane::Lane;
 pub(crate) use picker::{Limits, Picker, Rows, Stop};
 pub(crate) use run::{BlockReader, Loaded, SortedRun};
-pub(crate) use slots::Slots;
+pub(crate) use slots::{Origin, Slots};
 pub(crate) use wide::{compare_wide, wide_prefix};

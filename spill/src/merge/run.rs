@@ -27,6 +27,15 @@ pub(crate) struct SortedRun {
     rows_read: u64,
     /// Where the chain at hand ends, if the next row is one.
     wide_end: u64,
+    /// Where to go back to.
+    mark: Place,
+}
+
+/// A place of a run: where a block begins, and the rows before it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Place {
+    position: u64,
+    rows_read: u64,
 }
 
 /// What came of asking a run for its next rows.
@@ -69,7 +78,16 @@ impl BlockReader {
 
 impl SortedRun {
     pub(crate) const fn new(run: Run, rows: u64, depth: u32) -> Self {
-        Self { run, rows, depth, position: 0, next: None, rows_read: 0, wide_end: 0 }
+        Self {
+            run,
+            rows,
+            depth,
+            position: 0,
+            next: None,
+            rows_read: 0,
+            wide_end: 0,
+            mark: Place { position: 0, rows_read: 0 },
+        }
     }
 
     pub(crate) const fn bytes(&self) -> u64 {
@@ -87,6 +105,27 @@ impl SortedRun {
     /// Where its next block begins.
     pub(super) const fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Its next block.
+    pub(crate) const fn place(&self) -> Place {
+        Place { position: self.position, rows_read: self.rows_read }
+    }
+
+    /// Remembers a place to go back to.
+    pub(crate) const fn set_mark(&mut self, place: Place) {
+        self.mark = place;
+    }
+
+    /// Rows from the place that was remembered on.
+    pub(crate) const fn rows_from_mark(&self) -> u64 {
+        self.rows - self.mark.rows_read
+    }
+
+    /// Reads on from the place that was remembered.
+    pub(crate) const fn go_back_to_mark(&mut self) {
+        (self.position, self.rows_read) = (self.mark.position, self.mark.rows_read);
+        self.next = None;
     }
 
     /// Begins to read.

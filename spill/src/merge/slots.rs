@@ -5,10 +5,14 @@ use bywash_core::chunk::SortedChunk;
 use bywash_core::memory::{Area, Consumer, Vector};
 use bywash_core::{Error, Result};
 
+use super::run::Place;
+
 /// Areas that hold a block each.
 #[derive(Debug)]
 pub(crate) struct Slots {
     chunks: Vector<SortedChunk>,
+    /// What each holds.
+    origins: Vector<Origin>,
     /// Slots that hold nothing of use.
     free: Vector<u32>,
     /// Slots all of whose rows are picked, and picks refer to.
@@ -16,11 +20,19 @@ pub(crate) struct Slots {
     slot_bytes: usize,
 }
 
+/// Where what a slot holds was read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Origin {
+    pub(crate) lane: u32,
+    pub(crate) place: Place,
+}
+
 impl Slots {
     /// So many slots, with room in the lists for no more.
     pub(crate) fn try_new(consumer: &Consumer, count: usize, slot_bytes: usize) -> Result<Self> {
         let mut slots = Self {
             chunks: Vector::try_with_capacity(consumer, count)?,
+            origins: Vector::try_with_capacity(consumer, count)?,
             free: Vector::try_with_capacity(consumer, count)?,
             pinned: Vector::try_with_capacity(consumer, count)?,
             slot_bytes,
@@ -28,12 +40,14 @@ impl Slots {
         for _ in 0..count {
             let chunk = SortedChunk::vacant(Area::try_new(consumer, slot_bytes)?);
             slots.chunks.push_within_capacity(chunk).map_err(|_| NO_SLOT)?;
+            slots.origins.push_within_capacity(Origin::default()).map_err(|_| NO_SLOT)?;
         }
         Ok(slots)
     }
 
     pub(crate) fn bytes_for(count: usize, slot_bytes: usize) -> u64 {
         Vector::<SortedChunk>::bytes_for(count)
+            + Vector::<Origin>::bytes_for(count)
             + 2 * Vector::<u32>::bytes_for(count)
             + Area::len_for(slot_bytes) as u64 * count as u64
     }
@@ -50,6 +64,7 @@ impl Slots {
         let lists = self
             .chunks
             .try_reserve_if_free(more)
+            .and_then(|()| self.origins.try_reserve_if_free(more))
             .and_then(|()| {
                 self.free.clear();
                 self.pinned.clear();
@@ -63,7 +78,10 @@ impl Slots {
             let Ok(area) = Area::try_new_if_free(consumer, self.slot_bytes) else {
                 return;
             };
-            if self.chunks.push_within_capacity(SortedChunk::vacant(area)).is_err() {
+            // There is room in both: it was just made.
+            let added = self.origins.push_within_capacity(Origin::default()).is_ok()
+                && self.chunks.push_within_capacity(SortedChunk::vacant(area)).is_ok();
+            if !added {
                 return;
             }
         }
@@ -73,6 +91,7 @@ impl Slots {
     pub(crate) fn shrink(&mut self, count: usize) {
         while self.chunks.len() > count {
             drop(self.chunks.pop());
+            self.origins.pop();
         }
         self.reset();
     }
@@ -101,6 +120,18 @@ impl Slots {
 
     pub(crate) fn chunk_mut(&mut self, slot: u32) -> Result<&mut SortedChunk> {
         self.chunks.get_mut(slot as usize).ok_or(NO_SLOT)
+    }
+
+    /// Remembers where what a slot holds was read.
+    pub(crate) fn set_origin(&mut self, slot: u32, origin: Origin) {
+        if let Some(known) = self.origins.get_mut(slot as usize) {
+            *known = origin;
+        }
+    }
+
+    /// Where what a slot holds was read.
+    pub(crate) fn origin(&self, slot: u32) -> Result<Origin> {
+        self.origins.get(slot as usize).copied().ok_or(NO_SLOT)
     }
 
     /// A slot that was taken and is of no use.

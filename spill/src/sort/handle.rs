@@ -13,6 +13,7 @@ use bywash_core::{Error, ErrorKind, Result};
 use super::engine::{Engine, Stage};
 use super::memory::SortMemory;
 use super::progress::{CANCELLED, SortCanceller, SortProgress, SortSignals};
+use super::read::is_about_memory;
 use super::spec::SortSpec;
 use crate::handle::{Answers, Handle, Reclaim};
 use crate::spill_dirs::SpillDirs;
@@ -61,8 +62,10 @@ pub struct Sorter {
 /// The sorted rows, batch by batch.
 ///
 /// While rows that are not given yet are in memory, any thread may make it write them to disk; it goes
-/// on from there. After an error it gives nothing more, but for `BudgetHeldByCaller`: the rows that there
-/// was no room for come when it is asked again.
+/// on from there. Rows on disk are merged through blocks in what memory was free when reading began; when a batch
+/// finds none beside them, because others took theirs or the capacity fell, it writes all rows that are left
+/// into one run, which needs little. After an error it gives nothing more, but for `BudgetHeldByCaller` and
+/// `MemoryLimit`: the rows that there was no room for come when it is asked again.
 #[derive(Debug)]
 pub struct SortedBatches {
     handle: Handle<Engine>,
@@ -187,14 +190,14 @@ impl Iterator for SortedBatches {
     type Item = Result<RecordBatch>;
 
     /// The next rows. `BudgetHeldByCaller` when they do not fit beside batches that the caller keeps:
-    /// drop some and ask again.
+    /// drop some and ask again. `MemoryLimit` when they do not fit beside what others hold.
     fn next(&mut self) -> Option<Self::Item> {
         if self.has_ended {
             return None;
         }
         // Rows that there was no memory for are not lost: no failure of the sort.
         let next = self.handle.operate(|engine| match engine.next_batch() {
-            Err(error) if error.kind() == ErrorKind::BudgetHeldByCaller => Ok(Err(error)),
+            Err(error) if is_about_memory(&error) => Ok(Err(error)),
             next => next.map(Ok),
         });
         match next {

@@ -8,14 +8,14 @@ use bywash_core::block::{BlockEncoder, ChunkRow, ChunkSizes, RowSlice};
 use bywash_core::chunk::SortedChunk;
 use bywash_core::column::Layout;
 use bywash_core::key::{PrefixPart, PrefixSpan, SortKey};
-use bywash_core::policy::least_neighbours;
+use bywash_core::policy::{least_neighbours, runs_to_merge};
 use bywash_core::{Error, Result};
 
 use super::engine::Engine;
 use super::progress::SortSignals;
 use super::spec::SortSpec;
 use crate::merge::{
-    BlockReader, Lane, Limits, Loaded, Picker, Rows, Slots, SortedRun, Stop, compare_wide,
+    BlockReader, Lane, Limits, Loaded, Origin, Picker, Rows, Slots, SortedRun, Stop, compare_wide,
     wide_prefix,
 };
 use crate::writer::{Counters, FileSink, Phase, write_run};
@@ -81,7 +81,15 @@ impl Engine {
             }
             let slots = self.memory.slots.len();
             let fan_in = self.fan_in(self.memory.runs.len());
-            let merged = self.merge_least(fan_in);
+            // Not those that are large already, if so many can be merged at once: each byte would be written anew
+            // every time.
+            let bytes = self.memory.runs.iter().map(SortedRun::bytes);
+            let newest = runs_to_merge(bytes);
+            let merged = if newest.len() <= fan_in {
+                self.merge_some(newest)
+            } else {
+                self.merge_least(fan_in)
+            };
             self.memory.slots.shrink(slots);
             merged?;
         }
@@ -120,7 +128,12 @@ impl Engine {
 
     /// Merges the `count` neighbours that have the fewest bytes into one run.
     fn merge_least(&mut self, count: usize) -> Result<()> {
-        let range = least_neighbours(self.memory.runs.iter().map(SortedRun::bytes), count.max(2));
+        let bytes = self.memory.runs.iter().map(SortedRun::bytes);
+        self.merge_some(least_neighbours(bytes, count.max(2)))
+    }
+
+    /// Merges neighbours into one run.
+    fn merge_some(&mut self, range: Range<usize>) -> Result<()> {
         let signals = std::sync::Arc::clone(&self.signals);
         let merged = signals.counters.timed(Phase::Spill, || self.merge_range(range.clone()))?;
         Counters::add(&signals.counters.spilled_bytes, merged.bytes());
@@ -313,6 +326,7 @@ impl Merge<'_> {
         let Some(slot) = slots.take() else {
             return if has_rows { Ok(false) } else { Err(NO_SLOT) };
         };
+        slots.set_origin(slot, Origin { lane, place: run.place() });
         let chunk = slots.chunk_mut(slot)?;
         match run.load(self.layout, reader, chunk)? {
             Loaded::Block => at.set_slot(slot, chunk.rows()),
@@ -357,6 +371,57 @@ impl Merge<'_> {
                 failed.map_or(Ok(done), Err)
             }
         }
+    }
+}
+
+impl Merge<'_> {
+    /// Remembers, for [`Merge::open_at_mark`], where the rows of runs begin that were not gathered, picked ones among
+    /// them; returns how many they are.
+    pub(super) fn mark(&mut self) -> Result<u64> {
+        let Source::Runs { runs, slots, .. } = &mut self.source else {
+            return Err(NO_RUN);
+        };
+        for (index, run) in (0..).zip(runs.iter_mut()) {
+            let lane = self.picker.lane_mut(index).ok_or(NO_RUN)?;
+            if lane.is_dry() || lane.is_wide() {
+                run.set_mark(run.place());
+                lane.set_mark(0);
+            } else {
+                let (slot, row) = lane.place();
+                run.set_mark(slots.origin(slot)?.place);
+                lane.set_mark(row);
+            }
+        }
+        // A lane stood at the first of its rows that are picked.
+        for pick in (0..self.picker.picks().len()).rev() {
+            let RowSlice { chunk, start, .. } = self.picker.picks()[pick];
+            let Origin { lane, place } = slots.origin(chunk)?;
+            runs.get_mut(lane as usize).ok_or(NO_RUN)?.set_mark(place);
+            self.picker.lane_mut(lane).ok_or(NO_RUN)?.set_mark(start);
+        }
+        let mut rows = 0;
+        for (index, run) in (0..).zip(runs.iter()) {
+            let passed = self.picker.lane_mut(index).ok_or(NO_RUN)?.mark();
+            rows += run.rows_from_mark() - u64::from(passed);
+        }
+        Ok(rows)
+    }
+
+    /// Begins where [`Merge::mark`] was called; as often as wanted.
+    pub(super) fn open_at_mark(&mut self) -> Result<()> {
+        self.picker.take_picks();
+        let Source::Runs { runs, slots, .. } = &mut self.source else {
+            return Err(NO_RUN);
+        };
+        slots.reset();
+        runs.iter_mut().for_each(SortedRun::go_back_to_mark);
+        for index in 0..bywash_core::cast::to_u32(runs.len()) {
+            let lane = self.picker.lane_mut(index).ok_or(NO_RUN)?;
+            lane.empty_with_mark(lane.mark());
+            self.refill(index)?;
+            self.picker.lane_mut(index).ok_or(NO_RUN)?.go_back_to_mark();
+        }
+        self.begin()
     }
 }
 

@@ -13,6 +13,7 @@ mod memory;
 mod merge;
 mod progress;
 mod read;
+mod rest;
 mod spec;
 mod spill;
 mod totals;

@@ -50,6 +50,9 @@ impl Engine {
                 Err(error) if is_about_memory(&error) && self.stage == Stage::Chunks => {
                     self.spill_for_itself(error.figure(Figure::Requested).unwrap_or(0))?;
                 }
+                Err(error) if is_about_memory(&error) && self.has_spare_slots() => {
+                    self.merge_rest(error.figure(Figure::Requested).unwrap_or(0))?;
+                }
                 Ok(Some(batch)) => {
                     Counters::add(&signals.rows_out, batch.num_rows() as u64);
                     return Ok(Some(batch));
@@ -150,7 +153,7 @@ impl ByteSink for Target<'_> {
     }
 }
 
-fn is_about_memory(error: &Error) -> bool {
+pub(super) fn is_about_memory(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::MemoryLimit | ErrorKind::BudgetHeldByCaller)
 }
 
