@@ -193,6 +193,7 @@ impl SortCase {
             batches.push(batch.map(|batch| copy(&batch))?);
             reclaim(&mut rng);
         }
+        assert!(sorted.next().is_none(), "the end stays the end");
         let progress = sorted.progress();
         if progress.runs > runs_before {
             REACHED.spilled_while_read.fetch_add(1, Relaxed);
