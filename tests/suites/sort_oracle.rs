@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use arrow_schema::DataType;
+use arrow_schema::{ArrowError, DataType};
 use bywash::{
     AttemptId, ChargeMode, Codec, ErrorKind, Figure, MapId, MemoryLedger, Partitioning,
     RangeBounds, RangeSample, ShuffleSpec, ShuffleWriter, SortColumn, Sorter, minimum_sort_budget,
@@ -134,7 +134,7 @@ fn rows_of_runs_that_take_turns_are_merged_in_slices() {
     let mut rng = Rng::new(run_seed());
     for (least, most) in [(1, 1), (5, 9), (25, 40), (1, 300), (700, 900)] {
         for equal in [1, 4] {
-            let batches = taking_turns(&mut rng, (least, most), equal);
+            let batches = taking_turns(&mut rng, (least, most), equal).unwrap();
             for (column, descending) in [(0, false), (1, false), (1, true)] {
                 let by = [SortColumn { column, descending, nulls_last: false }];
                 let schema = batches[0].schema();
@@ -166,7 +166,11 @@ fn rows_of_runs_that_take_turns_are_merged_in_slices() {
 
 /// Four batches, each larger than what is staged, of a key, a text that follows from it and their place among all rows. Of all keys in order
 /// each batch in turn has between `least` and `most`; so many on end are `equal`.
-fn taking_turns(rng: &mut Rng, (least, most): (u64, u64), equal: i64) -> Vec<RecordBatch> {
+fn taking_turns(
+    rng: &mut Rng,
+    (least, most): (u64, u64),
+    equal: i64,
+) -> Result<Vec<RecordBatch>, ArrowError> {
     let (batches, rows) = (4, 16_000);
     let mut keys = vec![Vec::<i64>::new(); batches];
     let (mut next, mut batch) = (0, 0);
@@ -185,7 +189,7 @@ fn taking_turns(rng: &mut Rng, (least, most): (u64, u64), equal: i64) -> Vec<Rec
             ("text", texts),
             ("number", Arc::new(numbers)),
         ];
-        RecordBatch::try_from_iter(columns).unwrap()
+        RecordBatch::try_from_iter(columns)
     };
     keys.into_iter().map(batch).collect()
 }

@@ -229,7 +229,9 @@ fn grouped_in_the_minimum(shape: &Shape) {
     let ledger = MemoryLedger::new(minimum);
     let task = admit(&ledger, minimum).unwrap();
     let mut combiner = ColumnCombiner::new(&spec, &task, &dirs.spill).unwrap();
-    twice.iter().for_each(|batch| combiner.write(batch).unwrap());
+    for batch in &twice {
+        combiner.write(batch).unwrap();
+    }
     let progress = combiner.progress();
     assert!(progress.spills_pressure > 1, "{what}: {progress:?}");
     let mut found = BTreeMap::new();
@@ -260,8 +262,10 @@ fn texts(batch: &RecordBatch, keys: usize) -> Vec<String> {
         .iter()
         .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
         .collect();
-    let text =
-        |row: usize| columns.iter().map(|column| format!("{}|", column.value(row))).collect();
+    let text = |row: usize| {
+        let values = columns.iter().map(|column| column.value(row).to_string());
+        values.collect::<Vec<_>>().join("|")
+    };
     (0..batch.num_rows()).map(text).collect()
 }
 

@@ -1,5 +1,7 @@
 //! What a workload's rows are given to; a sort and a combine of them.
 
+use std::sync::Arc;
+
 use bywash::{
     ChargeMode, CombineSpec, Combiner, KeyValues, RecordSpec, Result, Slices, SortSpec, Sorter,
 };
@@ -43,7 +45,7 @@ pub(super) fn sort(
     let mut rows = Vec::new();
     if into_sink {
         let canceller = sorter.canceller();
-        let schema = spec.schema().clone();
+        let schema = Arc::clone(spec.schema());
         let mut sink = BlockStream::new(schema, |batch| rows.extend(records_of(&batch)))?;
         sorter.finish_into(&mut sink)?;
         sink.finish()?;
@@ -53,7 +55,7 @@ pub(super) fn sort(
     }
     let mut sorted = sorter.finish(ChargeMode::Ledger)?;
     let runs = sorted.progress().runs;
-    while let Some(batch) = sorted.next() {
+    for batch in sorted.by_ref() {
         if rows.is_empty() {
             attempt.ledger().reclaim(u64::MAX);
         }

@@ -102,7 +102,7 @@ impl Rows {
     }
 
     pub(super) fn finish(mut self, small: bool) -> Workload {
-        let spec = ShuffleSpec::new(self.schema.clone(), self.partitions(), Partitioning::Ids);
+        let spec = ShuffleSpec::new(Arc::clone(&self.schema), self.partitions(), Partitioning::Ids);
         let spec = spec.expect("a spec").with_codec(self.codec);
         let budget = match &self.engine {
             Engine::Columns => minimum_budget(&spec, 1),
