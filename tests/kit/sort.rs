@@ -214,6 +214,7 @@ impl SortCase {
                 other = Some(take_all_free(ledger)?);
             }
         }
+        assert!(sorted.next().is_none(), "the end stays the end");
         let progress = sorted.progress();
         if progress.write.run_merges > merges_before {
             REACHED.merged_while_read.fetch_add(1, Relaxed);

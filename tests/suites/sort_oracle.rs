@@ -2,18 +2,20 @@
 //! schemas, orders, codecs, budgets, spills and reclaims, against the naive oracle.
 #![expect(clippy::print_stdout, reason = "a test prints its figures")]
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arrow_schema::DataType;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_schema::{ArrowError, DataType};
 use bywash::{
-    AttemptId, ChargeMode, Codec, ErrorKind, MapId, MemoryLedger, Partitioning, RangeBounds,
-    RangeSample, ShuffleSpec, ShuffleWriter, Sorter, minimum_sort_budget,
+    AttemptId, ChargeMode, Codec, ErrorKind, Figure, MapId, MemoryLedger, Partitioning,
+    RangeBounds, RangeSample, ShuffleSpec, ShuffleWriter, SortColumn, Sorter, minimum_sort_budget,
 };
 use bywash_tests::dirs::Dirs;
 use bywash_tests::generate::{ColumnPlan, Plan, Texture, all_types};
 use bywash_tests::search::{Case, run_cases};
-use bywash_tests::seed::run_seed;
-use bywash_tests::sort::{REACHED, SortCase, is_sortable, read_all};
+use bywash_tests::seed::{Rng, run_seed};
+use bywash_tests::sort::{REACHED, SortCase, SortInput, is_sortable, read_all};
 
 #[test]
 fn random_sorts_equal_the_oracle() {
@@ -105,16 +107,16 @@ fn rows_larger_than_a_block_find_their_place() {
     }
 }
 
-/// Rows already in order, in reverse, and interleaved: what is galloped over is right.
+/// Rows already in order and in reverse: what is galloped over is right.
 #[test]
 fn rows_in_order_are_merged_in_slices() {
     let mut case = plain(&[DataType::Int64], &[4000; 10]);
     case.by.clear();
     let mut input = case.input();
     for descending in [false, true] {
-        let by = [bywash::SortColumn { column: 1, descending, nulls_last: false }];
-        let schema = std::sync::Arc::clone(input.spec.schema());
-        input = bywash_tests::sort::SortInput::new(&schema, input.batches, &by);
+        let by = [SortColumn { column: 1, descending, nulls_last: false }];
+        let schema = Arc::clone(input.spec.schema());
+        input = SortInput::new(&schema, input.batches, &by);
         let dirs = Dirs::new();
         let minimum = minimum_sort_budget(&input.spec, 1).unwrap();
         let ledger = MemoryLedger::new(minimum);
@@ -124,23 +126,115 @@ fn rows_in_order_are_merged_in_slices() {
     }
 }
 
+/// Runs whose rows take turns: one by one, about as many on end as it takes until a lane is galloped over,
+/// and in stretches longer than a block; also with rows that are equal where they meet. By a number, whose
+/// prefix is all of it, and by texts that are equal for longer than a prefix.
+#[test]
+fn rows_of_runs_that_take_turns_are_merged_in_slices() {
+    let mut rng = Rng::new(run_seed());
+    for (least, most) in [(1, 1), (5, 9), (25, 40), (1, 300), (700, 900)] {
+        for equal in [1, 4] {
+            let batches = taking_turns(&mut rng, (least, most), equal).unwrap();
+            for (column, descending) in [(0, false), (1, false), (1, true)] {
+                let by = [SortColumn { column, descending, nulls_last: false }];
+                let schema = batches[0].schema();
+                let mut input = SortInput::new(&schema, batches.clone(), &by);
+                // Merged at once, in passes, from memory, and into blocks.
+                for (runs_max, above, spill_percent, into_sink) in [
+                    (64, 0, 100, false),
+                    (3, 0, 100, false),
+                    (64, 1 << 20, 0, false),
+                    (64, 0, 100, true),
+                ] {
+                    let case = SortCase { spill_percent, into_sink, ..plain(&[], &[]) };
+                    input.spec = input.spec.with_runs_max(runs_max);
+                    let dirs = Dirs::new();
+                    let minimum = minimum_sort_budget(&input.spec, 1).unwrap();
+                    let ledger = MemoryLedger::new(minimum + above);
+                    let task = ledger.admit(1, minimum).unwrap().remove(0);
+                    let sorted = case.sort(&input, &task, &dirs.spill, &ledger);
+                    let (sorted, progress) = sorted.unwrap();
+                    let what = format!("{least}..={most} on end, {equal} equal, {by:?}, {case:?}");
+                    input.check(&sorted).unwrap_or_else(|wrong| panic!("{what}: {wrong}"));
+                    let passes = if above > 0 { 0 } else { 1 + u64::from(runs_max == 3) };
+                    assert!(progress.passes >= passes, "{what}: {progress:?}");
+                }
+            }
+        }
+    }
+}
+
+/// Four batches, each larger than what is staged, of a key, a text that follows from it and their place among all rows. Of all keys in order
+/// each batch in turn has between `least` and `most`; so many on end are `equal`.
+fn taking_turns(
+    rng: &mut Rng,
+    (least, most): (u64, u64),
+    equal: i64,
+) -> Result<Vec<RecordBatch>, ArrowError> {
+    let (batches, rows) = (4, 16_000);
+    let mut keys = vec![Vec::<i64>::new(); batches];
+    let (mut next, mut batch) = (0, 0);
+    while next < rows {
+        let end = rows.min(next + rng.within(least, most).cast_signed());
+        keys[batch].extend((next..end).map(|key| key / equal));
+        (next, batch) = (end, (batch + 1) % batches);
+    }
+    let mut number = 0..;
+    let batch = |keys: Vec<i64>| {
+        let texts = keys.iter().map(|key| format!("the same for a while {key:09}"));
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values(texts));
+        let numbers = Int64Array::from_iter_values(number.by_ref().take(keys.len()));
+        let columns: [(_, ArrayRef); 3] = [
+            ("key", Arc::new(Int64Array::from(keys))),
+            ("text", texts),
+            ("number", Arc::new(numbers)),
+        ];
+        RecordBatch::try_from_iter(columns)
+    };
+    keys.into_iter().map(batch).collect()
+}
+
 #[test]
 fn the_minimum_works_and_one_byte_less_fails_before_the_first_row() {
-    for codec in [Codec::None, Codec::Lz4, Codec::Zstd { level: 1 }, Codec::Zstd { level: 3 }] {
-        let types = [DataType::Int64, DataType::Utf8, DataType::Decimal128(20, 2)];
-        let case = SortCase { codec, ..plain(&types, &[5000; 6]) };
-        case.run().unwrap_or_else(|error| panic!("{case:?}: {error}"));
-
+    let mixed = vec![DataType::Int64, DataType::Utf8, DataType::Decimal128(20, 2)];
+    let every_type: Vec<DataType> = all_types().into_iter().filter(is_sortable).collect();
+    let shapes = [
+        (mixed.clone(), Codec::None, 5000),
+        (mixed.clone(), Codec::Lz4, 5000),
+        (mixed.clone(), Codec::Zstd { level: 1 }, 5000),
+        (mixed, Codec::Zstd { level: 19 }, 2000),
+        (vec![DataType::Int32, DataType::Float64], Codec::None, 9000),
+        (vec![DataType::Boolean], Codec::Lz4, 9000),
+        (vec![DataType::FixedSizeBinary(700), DataType::Int8], Codec::ZSTD, 1500),
+        (vec![DataType::Utf8, DataType::LargeBinary, DataType::Utf8], Codec::None, 4000),
+        (vec![DataType::Int64; 150], Codec::None, 1000),
+        (vec![DataType::Utf8; 60], Codec::ZSTD, 500),
+        (every_type, Codec::Lz4, 1500),
+        (vec![], Codec::None, 9000),
+    ];
+    for (types, codec, rows) in shapes {
+        let case = SortCase { codec, ..plain(&types, &[rows; 6]) };
         let (input, dirs) = (case.input(), Dirs::new());
         let minimum = minimum_sort_budget(&input.spec, 1).unwrap();
+        let what = format!("{} columns, {codec}, {rows} rows: {minimum}", types.len());
+        let ledger = MemoryLedger::new(minimum);
+        let task = ledger.admit(1, minimum).unwrap().remove(0);
+        let sorted = case.sort(&input, &task, &dirs.spill, &ledger);
+        let (sorted, progress) = sorted.unwrap_or_else(|error| panic!("{what}: {error}"));
+        input.check(&sorted).unwrap_or_else(|wrong| panic!("{what}: {wrong}"));
+        assert!(progress.runs > 1 && progress.write.spills_pressure > 0, "{what}: {progress:?}");
+        assert!(ledger.peak_granted() <= minimum, "{what}");
+        drop((sorted, task));
+        assert_eq!((ledger.granted(), ledger.live()), (0, 0), "{what}");
+
         let ledger = MemoryLedger::new(minimum - 1);
-        let refused = ledger.admit(1, minimum).map(drop).or_else(|_| {
-            let task = ledger.admit(1, 0)?.remove(0);
-            Sorter::new(&input.spec, &task, &dirs.spill).map(drop)
-        });
-        let error = refused.expect_err("one byte below the minimum is refused");
-        assert_eq!(error.kind(), ErrorKind::MemoryLimit, "{error}");
-        assert_eq!((ledger.granted(), ledger.live()), (0, 0));
+        assert!(ledger.admit(1, minimum).is_err(), "{what}");
+        let task = ledger.admit(1, 0).unwrap().remove(0);
+        let error = Sorter::new(&input.spec, &task, &dirs.spill).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MemoryLimit, "{what}: {error}");
+        assert_eq!(error.figure(Figure::Requested), Some(minimum), "{what}: {error}");
+        assert_eq!(error.figure(Figure::Available), Some(minimum - 1), "{what}: {error}");
+        assert_eq!((ledger.granted(), ledger.live()), (0, 0), "{what}");
     }
 }
 
@@ -230,7 +324,7 @@ fn a_sort_over_many_partitions_is_one_sort() {
     assert!(partitions > 6, "{partitions} partitions");
 
     let ids = Partitioning::Ids;
-    let shuffle = ShuffleSpec::new(std::sync::Arc::clone(spec.schema()), partitions, ids).unwrap();
+    let shuffle = ShuffleSpec::new(Arc::clone(spec.schema()), partitions, ids).unwrap();
     let (map, attempt) = (MapId(0), AttemptId(0));
     let writer = ShuffleWriter::new(&shuffle, &task, &dirs.spill, &dirs.out, map, attempt);
     let mut writer = writer.unwrap();

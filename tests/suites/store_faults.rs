@@ -1,8 +1,8 @@
-//! The whole write path on storage that fails, is full or is cut off at any of its operations; two
-//! attempts at once; sweeps beside live writers; damaged outputs replaced and removed.
+//! The whole write path, sorts and combines on storage that fails, is full or is cut off at any of its
+//! operations; two attempts at once; sweeps beside live writers; damaged outputs replaced and removed.
 //!
-//! A CI run tries every operation of the small workloads, and some of each kind where merges of
-//! runs make many alike; `deep store-faults` tries each of them.
+//! A CI run tries every operation of the small shuffles, and some of each kind where merges of runs make
+//! many alike, and of sorts and combines; `deep store-faults` tries each of them.
 #![expect(clippy::print_stdout, reason = "a test suite")]
 
 use std::fmt::Display;
@@ -73,6 +73,8 @@ fn killed_at_every_operation() {
         (Workload::several(), &Variant::ONE_DIR[1..3]),
         (Workload::merging(), &Variant::ONE_DIR[1..2]),
         (Workload::records(), &Variant::ONE_DIR[..2]),
+        (Workload::sorted(), &Variant::ONE_DIR[1..2]),
+        (Workload::combined_by_key(), &Variant::ONE_DIR[1..2]),
     ] {
         for &variant in variants {
             let points = process_points(&workload);
@@ -212,7 +214,12 @@ fn points(workload: &Workload) -> Points {
 /// Each way of storing for the smallest workload, the most different ones for the others.
 fn variants(workload: &Workload) -> Vec<Variant> {
     let all = Variant::ONE_DIR;
-    if workload.name() == "tiny" { all.to_vec() } else { vec![all[0], all[1], all[4]] }
+    match workload.name() {
+        "tiny" => all.to_vec(),
+        _ if workload.commits() => vec![all[0], all[1], all[4]],
+        // They only spill.
+        _ => vec![all[0], all[1]],
+    }
 }
 
 fn report(what: &str, workload: &Workload, variant: Variant, covered: &dyn Display) {

@@ -148,7 +148,8 @@ impl Merge for Count {
 }
 
 /// The sum of values that are 8 bytes each, a little-endian `i64`, and how many there were: the
-/// accumulator is an `i64` and a `u64`. A sum that does not fit is an error.
+/// accumulator is an `i64` and a `u64`. A sum that does not fit is an error; that of
+/// [`Aggregate::Sum`](super::columns::Aggregate::Sum) has 128 bits.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CountingSum;
 
@@ -180,7 +181,7 @@ impl Merge for CountingSum {
         other: &[u8],
     ) -> Result<usize> {
         let sum = word(accumulator).cast_signed().checked_add(word(other).cast_signed());
-        let sum = sum.ok_or(const { Error::invalid("a sum does not fit 64 bits") })?;
+        let sum = sum.ok_or(SUM_TOO_LARGE)?;
         let count = word(&accumulator[8..]).wrapping_add(word(&other[8..]));
         accumulator[..8].copy_from_slice(&sum.to_le_bytes());
         accumulator[8..16].copy_from_slice(&count.to_le_bytes());
@@ -222,4 +223,8 @@ fn word(bytes: &[u8]) -> u64 {
     bytes.first_chunk::<8>().map_or(0, |word| u64::from_le_bytes(*word))
 }
 
+const SUM_TOO_LARGE: Error = Error::invalid(
+    "a sum does not fit 64 bits; group columns by Aggregate::Sum, which has 128, or give a merge \
+     function with a wider accumulator",
+);
 const BAD_LENGTH: Error = Error::invalid("an accumulator has another length than all have");

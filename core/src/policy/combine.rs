@@ -70,7 +70,8 @@ pub fn combine_sizing(accumulators: AccumulatorSize, budget: u64) -> Result<Comb
             .checked_ilog2()
             .map_or(0, |bits| bits / 2 + PART_BITS.0)
             .clamp(PART_BITS.0, PART_BITS.1),
-        batch_bytes: portion(budget, 128, BATCH_BYTES),
+        // As a large accumulator is put into the floor, it is given out of what is there from birth.
+        batch_bytes: portion(budget, 128, BATCH_BYTES).max(least / 8),
         batch_rows: portion(budget, 1 << 12, BATCH_ROWS),
     })
 }
@@ -119,6 +120,9 @@ mod tests {
                 // At least three runs can be merged by key in the floor.
                 let buffer = sizing.frame_bytes + sizing.record_bytes;
                 assert!(sizing.table.floor_bytes / buffer >= 3, "{sizing:?}");
+                if let AccumulatorSize::Fixed(bytes) = size {
+                    assert!(sizing.batch_bytes >= bytes as usize + KEY_BYTES, "{sizing:?}");
+                }
             }
         }
         assert!(combine_sizing(AccumulatorSize::Fixed(5 << 20), 0).is_err());

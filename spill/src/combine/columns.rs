@@ -1,5 +1,6 @@
 //! Combining the rows of batches: group by columns, with sums, minima, maxima and counts.
 
+use std::iter::FusedIterator;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -306,6 +307,8 @@ impl Iterator for GroupBatches {
         next
     }
 }
+
+impl FusedIterator for GroupBatches {}
 
 /// How large a [`Scratch`] is.
 struct ScratchSize<'a> {

@@ -56,8 +56,9 @@ impl CombineSpec {
     /// be made: its fixed parts at their smallest.
     ///
     /// With one byte less it is not made. With exactly this it combines any number of records whose
-    /// keys and accumulators are up to 32 KiB together; larger ones need memory beyond it, and an
-    /// error names the bytes of the one that did not get it, and its row while it is written.
+    /// keys and accumulators are up to 32,756 bytes together (32 KiB with their lengths), or whose keys
+    /// are up to 4,088 bytes where accumulators are of a fixed size; larger ones need memory beyond it,
+    /// and an error names the bytes of the one that did not get it, and its row while it is written.
     ///
     /// # Errors
     /// `InvalidArgument` for a codec level out of range, or an accumulator of a fixed size above

@@ -1,5 +1,6 @@
 //! The caller's handles on a sort.
 
+use std::iter::FusedIterator;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -214,6 +215,8 @@ impl Iterator for SortedBatches {
         }
     }
 }
+
+impl FusedIterator for SortedBatches {}
 
 fn canceller(handle: &Handle<Engine>, signals: &Arc<SortSignals>) -> SortCanceller {
     SortCanceller { signals: Arc::clone(signals), waits: handle.consumer().canceller() }

@@ -56,7 +56,7 @@ pub fn everywhere(
         assert_eq!(held(ground), before, "{place}");
         writeln!(orders, "go on").expect("the child lives");
         answer(DONE);
-        assert!(ground.committed(workload), "{place}");
+        assert_eq!(ground.committed(workload), workload.commits(), "{place}");
         assert_eq!(ground.left_when_closed(workload), NOTHING, "{place}");
     }
     drop(orders);

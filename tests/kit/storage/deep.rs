@@ -33,6 +33,9 @@ pub fn everything(command: &dyn Fn(&str) -> Command, report: &dyn Fn(String)) {
             say("killed", one, &covered);
             let covered = beside::everywhere(&workload, one, every, command);
             say("sweep beside", one, &covered);
+            if !workload.commits() {
+                continue;
+            }
             let covered = racing::one_paused(&workload, one, every);
             say("racing, one paused", one, &covered);
             for damage in Damage::FOUND {

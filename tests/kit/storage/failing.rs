@@ -1,5 +1,5 @@
-//! One operation of an attempt fails, or it and all after it: an error or the right rows, nothing
-//! left, the ledger at zero, and the next attempt succeeds.
+//! One operation of an attempt fails, or it and all after it: an error that says so or the right rows,
+//! nothing left, the ledger at zero, and the next attempt succeeds.
 
 use bywash::{ErrorKind, Result};
 use bywash_spill::StoreOp;
@@ -146,7 +146,7 @@ impl Trial<'_> {
         // Panics for a half output. After an error there may be a whole one only where what failed
         // came after the commit, or hid whether it happened.
         let committed = ground.committed(workload);
-        assert!(committed || !succeeded, "{self}, {first:?}: no output");
+        assert!(committed || !succeeded || !workload.commits(), "{self}, {first:?}: no output");
         if committed && !succeeded {
             let after = [StoreOp::SyncDir, StoreOp::IsLinked];
             let why = after.iter().any(|op| failed.contains(op));
@@ -190,6 +190,8 @@ impl Trial<'_> {
                 let kind =
                     if self.fault == Fault::NO_SPACE { ErrorKind::NoSpace } else { ErrorKind::Io };
                 assert_eq!(error.kind(), kind, "{self}, {first:?}: {error}");
+                assert!(error.os_error().is_some(), "{self}, {first:?}: {error}");
+                assert!(error.place().is_some(), "{self}, {first:?}: {error}");
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The process killed before and after an operation, from opening the directories to closing them:
-//! the output is whole or absent, a sweep leaves nothing else, the next attempt succeeds.
+//! the output, if there is to be one, is whole or absent, a sweep leaves nothing else, the next attempt
+//! succeeds.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

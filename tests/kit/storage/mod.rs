@@ -1,4 +1,5 @@
-//! The whole write path against a storage that fails, fills up or is cut off at any operation.
+//! The whole write path, sorts and combines against a storage that fails, fills up or is cut off at any
+//! operation.
 //!
 //! [`Workload`] is what is written, [`Ground`] the directories it is written to and the look at what
 //! is left in them; the other modules each let one kind of trouble happen, at every operation or at

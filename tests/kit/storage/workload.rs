@@ -1,17 +1,19 @@
-//! A small shuffle, of batches or of records, whose rows can be told from their numbers.
+//! A small shuffle, of batches or of records, or a small sort or combine, whose rows can be told from
+//! their numbers.
+
+mod engine;
+mod rows;
 
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use arrow_schema::{DataType, Field, Schema};
+use arrow_array::RecordBatch;
 use bywash::{
-    AttemptId, ChargeMode, Codec, Error, MapId, MapOutput, MemoryLedger, OutputDir, Partitioning,
-    RecordOutput, RecordSpec, RecordWriter, Result, ShuffleSpec, ShuffleWriter, TaskMemory,
-    minimum_budget,
+    AttemptId, ChargeMode, Codec, CombineSpec, Error, MapId, MapOutput, MemoryLedger, OutputDir,
+    RecordOutput, RecordWriter, Result, ShuffleSpec, ShuffleWriter, TaskMemory,
 };
 
+use self::engine::Engine;
+use self::rows::Rows;
 use super::ground::Opened;
 use crate::records::RecordCall;
 
@@ -20,8 +22,7 @@ use crate::records::RecordCall;
 pub struct Workload {
     name: &'static str,
     spec: ShuffleSpec,
-    /// For records, which have no schema.
-    records: Option<RecordSpec>,
+    engine: Engine,
     steps: Vec<Step>,
     /// The numbers of each partition's rows, in order.
     expected: Vec<Vec<i64>>,
@@ -37,29 +38,33 @@ enum Step {
     Spill,
 }
 
-/// What an attempt committed.
+/// What came of an attempt.
 #[derive(Debug)]
 pub enum Output {
     /// Of batches.
     Columns(MapOutput),
     /// Of records.
     Records(RecordOutput),
+    /// Of a sort, or of each group of a combine: rows as records, read already and in no file.
+    Rows(AttemptId, Vec<Vec<Vec<u8>>>),
 }
 
 impl Output {
-    /// The attempt that committed it.
+    /// The attempt that made it.
     pub fn attempt(&self) -> AttemptId {
         match self {
             Self::Columns(output) => output.attempt(),
             Self::Records(output) => output.attempt(),
+            Self::Rows(attempt, _) => *attempt,
         }
     }
 
-    /// The name of its data file.
+    /// The name of its data file; empty if there is none.
     pub fn data_file_name(&self) -> &str {
         match self {
             Self::Columns(output) => output.data_file_name(),
             Self::Records(output) => output.data_file_name(),
+            Self::Rows(..) => "",
         }
     }
 
@@ -67,6 +72,7 @@ impl Output {
         match self {
             Self::Columns(output) => output.total_rows(),
             Self::Records(output) => output.total_rows(),
+            Self::Rows(_, parts) => parts.iter().map(|rows| rows.len() as u64).sum(),
         }
     }
 
@@ -74,6 +80,7 @@ impl Output {
         match self {
             Self::Columns(output) => output.rows(partition),
             Self::Records(output) => output.rows(partition),
+            Self::Rows(_, parts) => parts.get(partition as usize).map_or(0, |p| p.len() as u64),
         }
     }
 }
@@ -154,14 +161,90 @@ impl Workload {
         rows.finish(false)
     }
 
-    /// All at the least budget.
-    pub fn all() -> [Self; 5] {
+    /// A sort in several passes into a sink: spills that were asked for, and for want of memory, and
+    /// a row larger than a block.
+    pub fn sorted() -> Self {
+        let mut rows = Rows::new("sorted", 1, Codec::None).into_sort(true);
+        for _ in 0..4 {
+            rows.write(&[SHORT; 300]);
+            rows.spill();
+        }
+        rows.write(&[SHORT, LONG_BYTES, SHORT]);
+        for _ in 0..3 {
+            rows.write(&MANY);
+        }
+        rows.finish(false)
+    }
+
+    /// A sort that is in memory when it is finished, and spilled while its batches are read.
+    pub fn sorted_late() -> Self {
+        let mut rows = Rows::new("sorted-late", 1, Codec::Lz4).into_sort(false);
+        for _ in 0..3 {
+            rows.write(&MANY);
+        }
+        let mut workload = rows.finish(false);
+        workload.budget += 1 << 20;
+        workload
+    }
+
+    /// A combine of groups that hashes take apart, with more spills than a combiner keeps.
+    pub fn combined() -> Self {
+        let spec = CombineSpec::new().with_tiny_parts();
+        let mut rows = Rows::new("combined", 900, Codec::None).into_combine(spec);
+        for _ in 0..66 {
+            rows.write(&[SHORT; 6]);
+            rows.spill();
+        }
+        rows.write(&[SHORT; 1400]);
+        rows.finish(false)
+    }
+
+    /// A combine of groups that no hash takes apart, so that they are sorted by key.
+    pub fn combined_by_key() -> Self {
+        let spec = CombineSpec::new().with_tiny_parts().with_constant_hash();
+        let mut rows = Rows::new("combined-by-key", 300, Codec::Lz4).into_combine(spec);
+        for _ in 0..3 {
+            rows.write(&[SHORT; 300]);
+            rows.spill();
+        }
+        rows.write(&[SHORT; 100]);
+        rows.finish(false)
+    }
+
+    /// A combine that is in memory when it is finished, and spilled while its groups are read.
+    pub fn combined_late() -> Self {
+        let spec = CombineSpec::new().with_tiny_parts();
+        let mut rows = Rows::new("combined-late", 400, Codec::None).into_combine(spec);
+        rows.write(&[SHORT; 1000]);
+        let mut workload = rows.finish(false);
+        workload.budget += 512 << 10;
+        workload
+    }
+
+    /// Shuffles at the least budget.
+    pub fn shuffles() -> [Self; 5] {
         [Self::tiny(), Self::several(), Self::merging(), Self::records(), Self::many_records()]
+    }
+
+    /// Sorts and combines.
+    pub fn engines() -> [Self; 5] {
+        [
+            Self::sorted(),
+            Self::sorted_late(),
+            Self::combined(),
+            Self::combined_by_key(),
+            Self::combined_late(),
+        ]
+    }
+
+    /// All of these.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::shuffles().into_iter().chain(Self::engines())
     }
 
     /// The one of that name.
     pub fn of_name(name: &str) -> Self {
-        let found = Self::all().into_iter().find(|one| one.name == name);
+        let found = Self::all().find(|one| one.name == name);
         found.expect("a workload's name")
     }
 
@@ -173,6 +256,11 @@ impl Workload {
     /// How its rows are shuffled.
     pub const fn spec(&self) -> &ShuffleSpec {
         &self.spec
+    }
+
+    /// Whether an attempt commits an output; sorts and combines give their rows to the caller.
+    pub const fn commits(&self) -> bool {
+        matches!(self.engine, Engine::Columns | Engine::Records(_))
     }
 
     /// Rows in all.
@@ -190,34 +278,47 @@ impl Workload {
 
     /// Writes everything and finishes.
     pub fn write(&self, attempt: &Attempt, dirs: &Opened, number: u64) -> Result<Output> {
-        let Some(spec) = &self.records else {
-            let mut writer = self.writer(attempt, dirs, number)?;
-            self.write_rows(&mut writer)?;
-            return writer.finish().map(Output::Columns);
-        };
-        let (spill, out) = (&dirs.spill, &dirs.out);
-        let attempt = (&attempt.task, AttemptId(number));
-        let mut writer = RecordWriter::new(spec, attempt.0, spill, out, MAP, attempt.1)?;
-        for step in &self.steps {
-            match step {
-                Step::Write(..) => return Err(OF_RECORDS),
-                Step::Take(call) => call.write(&mut writer)?,
-                Step::Spill => drop(writer.spill()?),
+        let id = AttemptId(number);
+        match &self.engine {
+            Engine::Columns => {
+                let mut writer = self.writer(attempt, dirs, number)?;
+                self.write_rows(&mut writer)?;
+                writer.finish().map(Output::Columns)
+            }
+            Engine::Records(spec) => {
+                let (task, spill, out) = (&attempt.task, &dirs.spill, &dirs.out);
+                let mut writer = RecordWriter::new(spec, task, spill, out, MAP, id)?;
+                for step in &self.steps {
+                    match step {
+                        Step::Write(..) => return Err(OTHERWISE),
+                        Step::Take(call) => call.write(&mut writer)?,
+                        Step::Spill => drop(writer.spill()?),
+                    }
+                }
+                writer.finish().map(Output::Records)
+            }
+            Engine::Sort { spec, into_sink } => {
+                let rows = engine::sort(spec, *into_sink, &self.steps, attempt, dirs)?;
+                Ok(Output::Rows(id, vec![rows]))
+            }
+            Engine::Combine(spec) => {
+                let mut groups = vec![Vec::new(); self.expected.len()];
+                engine::combine(spec, &self.steps, attempt, dirs, &mut groups)?;
+                Ok(Output::Rows(id, groups))
             }
         }
-        writer.finish().map(Output::Records)
     }
 
     /// Opens what an attempt has committed.
     pub fn open(&self, out: &Arc<OutputDir>, task: &TaskMemory) -> Result<Output> {
-        if self.records.is_some() {
-            RecordOutput::open(out, MAP, task).map(Output::Records)
-        } else {
-            MapOutput::open(out, MAP, task).map(Output::Columns)
+        match self.engine {
+            Engine::Columns => MapOutput::open(out, MAP, task).map(Output::Columns),
+            Engine::Records(_) => RecordOutput::open(out, MAP, task).map(Output::Records),
+            Engine::Sort { .. } | Engine::Combine(_) => Err(OTHERWISE),
         }
     }
 
-    /// A writer for one attempt; not of records.
+    /// A writer for one attempt; of batches only.
     pub fn writer(&self, attempt: &Attempt, dirs: &Opened, number: u64) -> Result<ShuffleWriter> {
         let (spill, out) = (&dirs.spill, &dirs.out);
         ShuffleWriter::new(&self.spec, &attempt.task, spill, out, MAP, AttemptId(number))
@@ -228,7 +329,7 @@ impl Workload {
         for step in &self.steps {
             match step {
                 Step::Write(batch, ids) => writer.write_with_ids(batch, ids)?,
-                Step::Take(_) => return Err(OF_RECORDS),
+                Step::Take(_) => return Err(OTHERWISE),
                 Step::Spill => drop(writer.spill()?),
             }
         }
@@ -246,10 +347,20 @@ impl Workload {
             return Err(format!("{} rows of {}", output.total_rows(), self.rows()));
         }
         for (partition, expected) in (0..).zip(&self.expected) {
-            let numbers = match output {
-                Output::Columns(output) => numbers_of_rows(output, partition, &task)?,
-                Output::Records(output) => numbers_of_records(output, partition, &task)?,
+            let records = match output {
+                Output::Columns(output) => read_rows(output, partition, &task),
+                Output::Records(output) => read_records(output, partition, &task),
+                Output::Rows(_, parts) => Ok(parts[partition as usize].clone()),
             };
+            let records = records.map_err(text)?;
+            let numbers = records.iter().map(|record| rows::number_of(record));
+            let Some(mut numbers) = numbers.collect::<Option<Vec<i64>>>() else {
+                return Err(format!("a row of partition {partition} has another one's payload"));
+            };
+            if let Engine::Combine(_) = self.engine {
+                // Values of a group come in no order.
+                numbers.sort_unstable();
+            }
             if numbers != *expected || output.rows(partition) != expected.len() as u64 {
                 return Err(format!("the rows of partition {partition} are not those written"));
             }
@@ -258,43 +369,20 @@ impl Workload {
     }
 }
 
-fn numbers_of_rows(
-    output: &MapOutput,
-    partition: u32,
-    task: &TaskMemory,
-) -> Result<Vec<i64>, String> {
-    let mut numbers = Vec::new();
-    for batch in output.read(partition, task, ChargeMode::Detached).map_err(text)? {
-        let batch = batch.map_err(text)?;
-        let payloads = batch.column(1).as_string::<i32>();
-        let values = batch.column(0).as_primitive::<Int64Type>().values();
-        for (row, &number) in values.iter().enumerate() {
-            if !is_payload(payloads.value(row), number) {
-                return Err(format!("row {number} has another row's payload"));
-            }
-            numbers.push(number);
-        }
+fn read_rows(output: &MapOutput, partition: u32, task: &TaskMemory) -> Result<Vec<Vec<u8>>> {
+    let mut records = Vec::new();
+    for batch in output.read(partition, task, ChargeMode::Detached)? {
+        records.extend(rows::records_of(&batch?));
     }
-    Ok(numbers)
+    Ok(records)
 }
 
-fn numbers_of_records(
-    output: &RecordOutput,
-    partition: u32,
-    task: &TaskMemory,
-) -> Result<Vec<i64>, String> {
-    let mut numbers = Vec::new();
-    for records in output.read(partition, task, ChargeMode::Detached).map_err(text)? {
-        for record in records.map_err(text)?.iter() {
-            let (number, payload) = record.split_first_chunk().ok_or("a short record")?;
-            let number = i64::from_le_bytes(*number);
-            if !is_payload(str::from_utf8(payload).map_err(text)?, number) {
-                return Err(format!("record {number} has another one's payload"));
-            }
-            numbers.push(number);
-        }
+fn read_records(output: &RecordOutput, partition: u32, task: &TaskMemory) -> Result<Vec<Vec<u8>>> {
+    let mut records = Vec::new();
+    for block in output.read(partition, task, ChargeMode::Detached)? {
+        records.extend(block?.iter().map(<[u8]>::to_vec));
     }
-    Ok(numbers)
+    Ok(records)
 }
 
 impl Attempt {
@@ -322,115 +410,6 @@ impl Attempt {
     }
 }
 
-/// Rows as they are made up.
-struct Rows {
-    name: &'static str,
-    schema: Arc<Schema>,
-    codec: Codec,
-    records: bool,
-    steps: Vec<Step>,
-    expected: Vec<Vec<i64>>,
-    next: i64,
-}
-
-impl Rows {
-    fn new(name: &'static str, partitions: usize, codec: Codec) -> Self {
-        let schema = Arc::new(Schema::new(vec![
-            Field::new("number", DataType::Int64, false),
-            Field::new("payload", DataType::Utf8, false),
-        ]));
-        Self {
-            name,
-            schema,
-            codec,
-            records: false,
-            steps: Vec::new(),
-            expected: vec![Vec::new(); partitions],
-            next: 0,
-        }
-    }
-
-    const fn into_records(mut self) -> Self {
-        self.records = true;
-        self
-    }
-
-    /// A batch of rows whose payloads have these lengths.
-    fn write(&mut self, lengths: &[usize]) {
-        let mut ids = Vec::with_capacity(lengths.len());
-        let numbers: Vec<i64> = (self.next..).take(lengths.len()).collect();
-        let payloads: Vec<String> =
-            numbers.iter().zip(lengths).map(|(number, len)| payload(*number, *len)).collect();
-        for &number in &numbers {
-            let partitions = u64::try_from(self.expected.len()).expect("few");
-            let mixed = number.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
-            let id = mixed % partitions;
-            ids.push(u32::try_from(id).expect("few"));
-            self.expected[usize::try_from(id).expect("few")].push(number);
-        }
-        self.next += i64::try_from(numbers.len()).expect("few");
-        if self.records {
-            let record = |(number, payload): (&i64, &String)| {
-                [&number.to_le_bytes()[..], payload.as_bytes()].concat()
-            };
-            let records: Vec<Vec<u8>> = numbers.iter().zip(&payloads).map(record).collect();
-            let records = ids.iter().copied().zip(records.iter().map(Vec::as_slice));
-            self.steps.push(Step::Take(RecordCall::of(records)));
-            return;
-        }
-        let payloads: StringArray = payloads.into_iter().map(Some).collect();
-        let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(numbers)), Arc::new(payloads)];
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).expect("a batch");
-        self.steps.push(Step::Write(batch, ids));
-    }
-
-    fn spill(&mut self) {
-        self.steps.push(Step::Spill);
-    }
-
-    fn finish(self, small: bool) -> Workload {
-        let partitions = u32::try_from(self.expected.len()).expect("few");
-        let spec = ShuffleSpec::new(self.schema, partitions, Partitioning::Ids);
-        let spec = spec.expect("a spec").with_codec(self.codec);
-        let records = self.records.then(|| {
-            let spec = RecordSpec::new(partitions).expect("a spec");
-            spec.with_codec(self.codec)
-        });
-        let budget = match &records {
-            Some(spec) => spec.minimum_budget(1),
-            None => minimum_budget(&spec, 1),
-        };
-        Workload {
-            name: self.name,
-            budget: budget.expect("a budget"),
-            spec,
-            records,
-            steps: self.steps,
-            expected: self.expected,
-            small,
-        }
-    }
-}
-
-/// Two bytes that change from row to row, repeated.
-fn payload(number: i64, len: usize) -> String {
-    pattern(number).chars().cycle().take(len).collect()
-}
-
-fn is_payload(text: &str, number: i64) -> bool {
-    let pattern = pattern(number);
-    let mut parts = text.as_bytes().chunks(pattern.len());
-    !text.is_empty() && parts.all(|part| pattern.as_bytes().starts_with(part))
-}
-
-fn pattern(number: i64) -> String {
-    format!("<{number}>")
-}
-
-fn text(error: impl std::fmt::Display) -> String {
-    error.to_string()
-}
-
 /// The map that all attempts are at.
 pub(super) const MAP: MapId = MapId(7);
 
@@ -444,4 +423,8 @@ const OVERSIZED_BYTES: usize = 80 << 10;
 const LONG_BYTES: usize = 300 << 10;
 /// More than a third of the smallest arena.
 const THIRD_BYTES: usize = 90 << 10;
-const OF_RECORDS: Error = Error::invalid("this workload is written another way");
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+const OTHERWISE: Error = Error::invalid("this workload is written another way");

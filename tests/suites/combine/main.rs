@@ -8,6 +8,7 @@ mod faults;
 mod large;
 mod levels;
 mod merges;
+mod minimum;
 mod offers;
 mod reclaim;
 mod shuffle;

@@ -6,7 +6,7 @@ use bywash_tests::records::{Lengths, RecordCall, RecordCase, RecordOracle};
 use crate::{ledger_of, writer};
 
 #[test]
-fn a_reader_whose_caller_holds_its_budget_says_so_and_goes_on_when_some_is_dropped() {
+fn a_reader_whose_caller_holds_its_budget_says_so_and_ends_and_another_reads_it_all() {
     let case = RecordCase { partitions: 1, ..RecordCase::plain(Lengths::Fixed(1000), &[4000]) };
     let (calls, dirs) = (case.input(), case.dirs());
     let (_ledger, task) = ledger_of(64 << 20);
