@@ -34,7 +34,8 @@ impl RangeSample {
     pub fn add(&mut self, key: &SortKey, rows: &impl KeyRows, count: usize) -> Result<()> {
         self.keys.set_form(key.fingerprint())?;
         for row in 0..count {
-            self.rows += 1;
+            // A sample that came as bytes may say any number.
+            self.rows = self.rows.saturating_add(1);
             // Algorithm R: a later row takes the place of a random one, or none.
             let place = if self.keys.count < self.capacity {
                 self.keys.count

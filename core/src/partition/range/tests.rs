@@ -256,6 +256,14 @@ fn samples_and_bounds_go_through_bytes_and_damage_is_noticed() {
     assert_eq!(found, expected);
     assert_eq!(again.partitions(), here.partitions());
 
+    // However many rows a sample says it is of.
+    let mut many = sent[..sent.len() - 4].to_vec();
+    many[12..20].fill(0xff);
+    many.extend_from_slice(&crc32c::crc32c(&many).to_le_bytes());
+    let mut many = RangeSample::try_from_bytes(&consumer, &many).unwrap();
+    many.add(&key, &ViewRows(&views), values.len()).unwrap();
+    assert_eq!((many.rows(), many.keys()), (u64::MAX, 40));
+
     // One partition has no bound.
     let one = RangeBounds::determine(
         &consumer,
