@@ -2,7 +2,7 @@
 
 use super::consumer::Consumer;
 use super::host::HostCharge;
-use crate::Result;
+use crate::{Error, Result};
 
 /// Bytes granted to a consumer, of which some are live. Dropping it gives all of them back.
 #[derive(Debug)]
@@ -55,6 +55,37 @@ impl Reservation {
         let bytes = bytes.min(self.granted - self.live);
         self.granted -= bytes;
         self.consumer.give_back(bytes);
+    }
+
+    /// Takes `bytes` of those that are not live, still granted; nothing if they are fewer.
+    pub fn split(&mut self, bytes: u64) -> Option<Self> {
+        if bytes > self.granted - self.live {
+            return None;
+        }
+        self.granted -= bytes;
+        Some(Self::new(self.consumer.clone(), bytes))
+    }
+
+    /// Takes all that are not live, still granted.
+    pub fn take(&mut self) -> Self {
+        let bytes = self.granted - self.live;
+        self.granted = self.live;
+        Self::new(self.consumer.clone(), bytes)
+    }
+
+    /// Adds what another of the same consumer's holds.
+    pub fn join(&mut self, mut other: Self) {
+        debug_assert_eq!(self.consumer.place(), other.consumer.place(), "one consumer's bytes");
+        self.granted += std::mem::take(&mut other.granted);
+        self.live += std::mem::take(&mut other.live);
+    }
+
+    /// Passes to another consumer of the same task; nobody can have the bytes in between.
+    ///
+    /// # Errors
+    /// `Internal` for a consumer of another task: then the bytes go back.
+    pub fn pass_to(self, consumer: &Consumer) -> Result<Self> {
+        self.into_export().into_reservation(consumer).map_err(|_| OTHER_TASK)
     }
 
     /// Bytes granted.
@@ -130,9 +161,24 @@ pub(super) struct Export {
     live: u64,
 }
 
+impl Export {
+    /// A consumer's of the same task again; nobody can have the bytes in between. For another task's
+    /// it is left as it is.
+    pub(super) fn into_reservation(mut self, consumer: &Consumer) -> Result<Reservation, Self> {
+        if consumer.task().place() != self.task.place() {
+            return Err(self);
+        }
+        let (granted, live) = (std::mem::take(&mut self.granted), std::mem::take(&mut self.live));
+        consumer.import(granted, live);
+        Ok(Reservation { consumer: consumer.clone(), granted, live })
+    }
+}
+
 impl Drop for Export {
     fn drop(&mut self) {
         self.task.ledger().sub_live(self.live);
         self.task.release_later(self.granted);
     }
 }
+
+const OTHER_TASK: Error = Error::internal("memory was passed to a consumer of another task");
