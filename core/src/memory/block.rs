@@ -118,17 +118,12 @@ impl Block {
     pub fn try_new_in(room: &mut Reservation, len: usize, extra: u64) -> Result<Self> {
         let bytes = Self::bytes_to_keep(len, extra);
         let left = room.granted() - room.live();
-        let short =
-            Error::new(ErrorKind::MemoryLimit, "the memory set aside does not hold a block");
-        let reservation = room
-            .split(bytes)
-            .ok_or_else(|| short.with(Figure::Requested, bytes).with(Figure::Available, left))?;
-        Self::fill(reservation, len, mapped_len(len, page_bytes())).map_err(
-            |(reservation, error)| {
-                room.join(reservation);
-                error
-            },
-        )
+        let short = || NOT_HELD.with(Figure::Requested, bytes).with(Figure::Available, left);
+        let reservation = room.split(bytes).ok_or_else(short)?;
+        Self::fill(reservation, len, mapped_len(len, page_bytes())).map_err(|reservation| {
+            room.join(reservation);
+            NO_MEMORY.with(Figure::Requested, len)
+        })
     }
 
     fn allocate(
@@ -138,20 +133,20 @@ impl Block {
         extra: u64,
     ) -> Result<Self> {
         let bytes = (mapped.unwrap_or(len) as u64).saturating_add(extra);
-        Self::fill(consumer.reserve(bytes)?, len, mapped).map_err(|(_, error)| error)
+        let filled = Self::fill(consumer.reserve(bytes)?, len, mapped);
+        filled.map_err(|_| NO_MEMORY.with(Figure::Requested, len))
     }
 
-    /// Allocates in all of `reservation`, which comes back with an error.
+    /// Allocates in all of `reservation`, which comes back if the system has no memory.
     fn fill(
         mut reservation: Reservation,
         len: usize,
         mapped: Option<usize>,
-    ) -> Result<Self, (Reservation, Error)> {
+    ) -> Result<Self, Reservation> {
         reservation.set_live(reservation.granted());
         let Some(memory) = Memory::zeroed(len, mapped) else {
             reservation.set_live(0);
-            let error = Error::new(ErrorKind::MemoryLimit, "the system has no memory for a block");
-            return Err((reservation, error.with(Figure::Requested, len)));
+            return Err(reservation);
         };
         Ok(Self { memory, reservation })
     }
@@ -194,11 +189,11 @@ impl DerefMut for Block {
 }
 
 impl BlockOwner {
-    /// Frees the memory if nobody else holds it and a task of `consumer`'s is charged; what it was
-    /// charged is granted to `consumer`. Else the owner as it is.
+    /// Frees the memory if nobody else holds it and it is charged to the task of `consumer`, to which
+    /// the charge is granted.
     ///
     /// # Errors
-    /// The owner.
+    /// Else the owner as it is.
     pub fn into_reservation(
         self: Arc<Self>,
         consumer: &Consumer,
@@ -308,6 +303,9 @@ impl fmt::Debug for Memory {
     }
 }
 
+const NO_MEMORY: Error = Error::new(ErrorKind::MemoryLimit, "the system has no memory for a block");
+const NOT_HELD: Error =
+    Error::new(ErrorKind::MemoryLimit, "the memory set aside does not hold a block");
 const NO_HOST: Error = Error::invalid(
     "batches can be charged to the host only if it lends the ledger its memory; give the ledger a \
      parent, or read with another charge mode",

@@ -67,6 +67,7 @@ impl Reservation {
     }
 
     /// Takes all that are not live, still granted.
+    #[must_use]
     pub fn take(&mut self) -> Self {
         let bytes = self.granted - self.live;
         self.granted = self.live;
@@ -182,3 +183,45 @@ impl Drop for Export {
 }
 
 const OTHER_TASK: Error = Error::internal("memory was passed to a consumer of another task");
+
+#[cfg(test)]
+mod tests {
+    use crate::memory::{Area, Block, ChargeMode, MemoryLedger};
+
+    /// From birth to a batch the caller has dropped, nobody else gets what is passed on.
+    #[test]
+    fn what_is_passed_on_stays_granted() {
+        let ledger = MemoryLedger::new(2 << 12);
+        let task = ledger.admit(1, 0).unwrap().remove(0);
+        let (first, second) = (task.consumer("first"), task.consumer("second"));
+        let area = Area::try_new(&first, 2 << 12).unwrap();
+        ledger.set_capacity(1);
+        let figures = || (ledger.granted(), ledger.live(), ledger.exported());
+
+        let mut room = area.into_reservation().pass_to(&second).unwrap();
+        assert_eq!((figures(), first.granted(), second.granted()), ((8192, 0, 0), 0, 8192));
+        let block = Block::try_new_in(&mut room, 4096, 4096).unwrap();
+        assert_eq!((figures(), room.granted()), ((8192, 8192, 0), 0));
+        assert!(Block::try_new_in(&mut room, 1, 0).is_err());
+
+        let owner = block.into_owner(ChargeMode::Ledger);
+        let buffer = owner.buffer(0, 1).unwrap();
+        assert_eq!((figures(), second.exported(), second.granted()), ((8192, 8192, 8192), 8192, 0));
+        let owner = owner.into_reservation(&second).unwrap_err();
+        drop(buffer);
+        let other = ledger.admit(1, 0).unwrap().remove(0).consumer("another task");
+        let owner = owner.into_reservation(&other).unwrap_err();
+        room.join(owner.into_reservation(&second).unwrap());
+        assert_eq!((figures(), second.exported(), second.granted()), ((8192, 0, 0), 0, 8192));
+
+        let (owner, back) = Block::try_new_in(&mut room, 4096, 0).unwrap().into_detached();
+        room.join(back);
+        assert_eq!((figures(), room.granted()), ((8192, 0, 0), 8192));
+        let owner = owner.into_reservation(&second).unwrap_err();
+        drop((owner, room.split(4096)));
+        assert_eq!((figures(), room.granted()), ((4096, 0, 0), 4096));
+        assert!(room.split(4097).is_none());
+        assert!(room.pass_to(&other).is_err(), "of another task");
+        assert_eq!(figures(), (0, 0, 0));
+    }
+}

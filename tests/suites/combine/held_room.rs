@@ -125,7 +125,7 @@ fn others_that_take_all_between_batches_cost_no_group() {
         let mut groups = grouped(&ledger, spilled, mode, &dirs);
         let other = admit(&ledger, 0).unwrap().consumer("others");
         let (mut taken, mut sums) = (Vec::new(), Sums::new());
-        while let Some(batch) = groups.next() {
+        for batch in groups.by_ref() {
             take(&mut sums, &batch.unwrap());
             for bytes in [16 << 20, 1 << 20, 64 << 10, 4 << 10] {
                 while let Ok(reservation) = other.try_reserve(bytes) {
@@ -196,7 +196,9 @@ fn smaller_batches_come_before_a_refusal() {
         assert_eq!(groups.next().unwrap().unwrap_err().kind(), ErrorKind::BudgetHeldByCaller);
         ledger.set_capacity(CAPACITY);
         let mut sums = Sums::new();
-        kept.iter().for_each(|batch| take(&mut sums, batch));
+        for batch in &kept {
+            take(&mut sums, batch);
+        }
         groups.for_each(|batch| take(&mut sums, &batch.unwrap()));
         assert_all(&sums);
     });
@@ -212,10 +214,11 @@ fn a_host_that_lends_nothing_for_a_while_costs_no_group() {
             if stinting.load(Ordering::Relaxed) { Loan::Nothing } else { Loan::All }
         });
         let ledger = MemoryLedger::with_options(LedgerOptions {
-            parent: Some(host.clone()),
+            parent: Some(Arc::<Lender>::clone(&host)),
             parent_slack: 0,
             ..LedgerOptions::new(CAPACITY)
         });
+        host.watch(&ledger);
         let mut groups = grouped(&ledger, spilled, mode, &dirs);
         let (mut sums, mut refused) = (Sums::new(), 0);
         stints.store(true, Ordering::Relaxed);
@@ -238,5 +241,7 @@ fn a_host_that_lends_nothing_for_a_while_costs_no_group() {
         assert!(refused > 0, "the host did not lend at least once");
         drop(groups);
         assert_eq!((ledger.granted(), ledger.live()), (0, 0));
+        host.settle();
+        host.check_settled().unwrap();
     });
 }
