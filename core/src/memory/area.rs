@@ -69,6 +69,14 @@ impl Area {
         len.max(1).checked_next_multiple_of(granule).unwrap_or(usize::MAX & !(granule - 1))
     }
 
+    /// Frees the memory; what it was charged stays granted.
+    pub fn into_reservation(mut self) -> Reservation {
+        system::unmap(self.start, self.len);
+        self.len = 0;
+        self.reservation.set_live(0);
+        self.reservation.take()
+    }
+
     fn map(mut reservation: Reservation, len: usize) -> Result<Self> {
         reservation.set_live(len as u64);
         match system::map(len) {
@@ -106,7 +114,9 @@ impl DerefMut for Area {
 
 impl Drop for Area {
     fn drop(&mut self) {
-        system::unmap(self.start, self.len);
+        if self.len > 0 {
+            system::unmap(self.start, self.len);
+        }
         self.reservation.set_live(0);
     }
 }

@@ -62,12 +62,12 @@ pub struct Block {
 pub struct BlockOwner {
     memory: Memory,
     /// Dropped after the memory is freed.
-    _charge: Charge,
+    charge: Charge,
 }
 
 /// Dropped when the memory is free again.
 enum Charge {
-    Ledger { _export: Export },
+    Ledger { export: Export },
     Host { _charge: HostCharge },
     Nobody,
 }
@@ -111,6 +111,21 @@ impl Block {
         (mapped_len(len, page_bytes()).unwrap_or(len) as u64).saturating_add(extra)
     }
 
+    /// As [`Block::try_new_to_keep`], out of what `room` holds. On an error it holds it still.
+    ///
+    /// # Errors
+    /// `MemoryLimit` if it holds less, or the system has no memory.
+    pub fn try_new_in(room: &mut Reservation, len: usize, extra: u64) -> Result<Self> {
+        let bytes = Self::bytes_to_keep(len, extra);
+        let left = room.granted() - room.live();
+        let short = || NOT_HELD.with(Figure::Requested, bytes).with(Figure::Available, left);
+        let reservation = room.split(bytes).ok_or_else(short)?;
+        Self::fill(reservation, len, mapped_len(len, page_bytes())).map_err(|reservation| {
+            room.join(reservation);
+            NO_MEMORY.with(Figure::Requested, len)
+        })
+    }
+
     fn allocate(
         consumer: &Consumer,
         len: usize,
@@ -118,28 +133,44 @@ impl Block {
         extra: u64,
     ) -> Result<Self> {
         let bytes = (mapped.unwrap_or(len) as u64).saturating_add(extra);
-        let mut reservation = consumer.reserve(bytes)?;
-        reservation.set_live(bytes);
+        let filled = Self::fill(consumer.reserve(bytes)?, len, mapped);
+        filled.map_err(|_| NO_MEMORY.with(Figure::Requested, len))
+    }
+
+    /// Allocates in all of `reservation`, which comes back if the system has no memory.
+    fn fill(
+        mut reservation: Reservation,
+        len: usize,
+        mapped: Option<usize>,
+    ) -> Result<Self, Reservation> {
+        reservation.set_live(reservation.granted());
         let Some(memory) = Memory::zeroed(len, mapped) else {
             reservation.set_live(0);
-            return Err(Error::new(ErrorKind::MemoryLimit, "the system has no memory for a block")
-                .with(Figure::Requested, len));
+            return Err(reservation);
         };
         Ok(Self { memory, reservation })
+    }
+
+    /// Hands the memory over to be shared with Arrow, as the caller's own; what it was charged stays
+    /// granted.
+    pub fn into_detached(self) -> (Arc<BlockOwner>, Reservation) {
+        let Self { memory, mut reservation } = self;
+        reservation.set_live(0);
+        (Arc::new(BlockOwner { memory, charge: Charge::Nobody }), reservation)
     }
 
     /// Hands the memory over to be shared with Arrow.
     pub fn into_owner(self, mode: ChargeMode) -> Arc<BlockOwner> {
         let Self { memory, reservation } = self;
         let charge = match mode {
-            ChargeMode::Ledger => Charge::Ledger { _export: reservation.into_export() },
+            ChargeMode::Ledger => Charge::Ledger { export: reservation.into_export() },
             ChargeMode::Host => match reservation.into_host_charge() {
                 Ok(charge) => Charge::Host { _charge: charge },
-                Err(export) => Charge::Ledger { _export: export },
+                Err(export) => Charge::Ledger { export },
             },
             ChargeMode::Detached => Charge::Nobody,
         };
-        Arc::new(BlockOwner { memory, _charge: charge })
+        Arc::new(BlockOwner { memory, charge })
     }
 }
 
@@ -158,6 +189,29 @@ impl DerefMut for Block {
 }
 
 impl BlockOwner {
+    /// Frees the memory if nobody else holds it and it is charged to the task of `consumer`, to which
+    /// the charge is granted.
+    ///
+    /// # Errors
+    /// Else the owner as it is.
+    pub fn into_reservation(
+        self: Arc<Self>,
+        consumer: &Consumer,
+    ) -> Result<Reservation, Arc<Self>> {
+        let Self { memory, charge } = Arc::try_unwrap(self)?;
+        let Charge::Ledger { export } = charge else {
+            return Err(Arc::new(Self { memory, charge }));
+        };
+        match export.into_reservation(consumer) {
+            Ok(mut reservation) => {
+                drop(memory);
+                reservation.set_live(0);
+                Ok(reservation)
+            }
+            Err(export) => Err(Arc::new(Self { memory, charge: Charge::Ledger { export } })),
+        }
+    }
+
     /// All of the memory.
     pub fn bytes(&self) -> &[u8] {
         self.memory.bytes()
@@ -249,6 +303,9 @@ impl fmt::Debug for Memory {
     }
 }
 
+const NO_MEMORY: Error = Error::new(ErrorKind::MemoryLimit, "the system has no memory for a block");
+const NOT_HELD: Error =
+    Error::new(ErrorKind::MemoryLimit, "the memory set aside does not hold a block");
 const NO_HOST: Error = Error::invalid(
     "batches can be charged to the host only if it lends the ledger its memory; give the ledger a \
      parent, or read with another charge mode",

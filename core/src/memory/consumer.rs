@@ -231,6 +231,14 @@ impl Consumer {
         Arc::clone(self.task())
     }
 
+    /// Takes back what this task exported: the other way round.
+    pub(super) fn import(&self, granted: u64, live: u64) {
+        self.shared.live.fetch_add(live, Ordering::AcqRel);
+        self.count_grant(granted);
+        self.task().sub_exported(granted);
+        self.ledger().import(self.shared.account, granted);
+    }
+
     /// Moves `bytes` out of this consumer's figures and the ledger's, to the host's; without one
     /// nothing happens.
     pub(super) fn hand_over(&self, granted: u64, live: u64) -> Option<super::host::HostCharge> {

@@ -2,7 +2,7 @@
 
 use super::consumer::Consumer;
 use super::host::HostCharge;
-use crate::Result;
+use crate::{Error, Result};
 
 /// Bytes granted to a consumer, of which some are live. Dropping it gives all of them back.
 #[derive(Debug)]
@@ -55,6 +55,38 @@ impl Reservation {
         let bytes = bytes.min(self.granted - self.live);
         self.granted -= bytes;
         self.consumer.give_back(bytes);
+    }
+
+    /// Takes `bytes` of those that are not live, still granted; nothing if they are fewer.
+    pub fn split(&mut self, bytes: u64) -> Option<Self> {
+        if bytes > self.granted - self.live {
+            return None;
+        }
+        self.granted -= bytes;
+        Some(Self::new(self.consumer.clone(), bytes))
+    }
+
+    /// Takes all that are not live, still granted.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        let bytes = self.granted - self.live;
+        self.granted = self.live;
+        Self::new(self.consumer.clone(), bytes)
+    }
+
+    /// Adds what another of the same consumer's holds.
+    pub fn join(&mut self, mut other: Self) {
+        debug_assert_eq!(self.consumer.place(), other.consumer.place(), "one consumer's bytes");
+        self.granted += std::mem::take(&mut other.granted);
+        self.live += std::mem::take(&mut other.live);
+    }
+
+    /// Passes to another consumer of the same task; nobody can have the bytes in between.
+    ///
+    /// # Errors
+    /// `Internal` for a consumer of another task: then the bytes go back.
+    pub fn pass_to(self, consumer: &Consumer) -> Result<Self> {
+        self.into_export().into_reservation(consumer).map_err(|_| OTHER_TASK)
     }
 
     /// Bytes granted.
@@ -130,9 +162,66 @@ pub(super) struct Export {
     live: u64,
 }
 
+impl Export {
+    /// A consumer's of the same task again; nobody can have the bytes in between. For another task's
+    /// it is left as it is.
+    pub(super) fn into_reservation(mut self, consumer: &Consumer) -> Result<Reservation, Self> {
+        if consumer.task().place() != self.task.place() {
+            return Err(self);
+        }
+        let (granted, live) = (std::mem::take(&mut self.granted), std::mem::take(&mut self.live));
+        consumer.import(granted, live);
+        Ok(Reservation { consumer: consumer.clone(), granted, live })
+    }
+}
+
 impl Drop for Export {
     fn drop(&mut self) {
         self.task.ledger().sub_live(self.live);
         self.task.release_later(self.granted);
+    }
+}
+
+const OTHER_TASK: Error = Error::internal("memory was passed to a consumer of another task");
+
+#[cfg(test)]
+mod tests {
+    use crate::memory::{Area, Block, ChargeMode, MemoryLedger};
+
+    /// From birth to a batch the caller has dropped, nobody else gets what is passed on.
+    #[test]
+    fn what_is_passed_on_stays_granted() {
+        let ledger = MemoryLedger::new(2 << 12);
+        let task = ledger.admit(1, 0).unwrap().remove(0);
+        let (first, second) = (task.consumer("first"), task.consumer("second"));
+        let area = Area::try_new(&first, 2 << 12).unwrap();
+        ledger.set_capacity(1);
+        let figures = || (ledger.granted(), ledger.live(), ledger.exported());
+
+        let mut room = area.into_reservation().pass_to(&second).unwrap();
+        assert_eq!((figures(), first.granted(), second.granted()), ((8192, 0, 0), 0, 8192));
+        let block = Block::try_new_in(&mut room, 4096, 4096).unwrap();
+        assert_eq!((figures(), room.granted()), ((8192, 8192, 0), 0));
+        assert!(Block::try_new_in(&mut room, 1, 0).is_err());
+
+        let owner = block.into_owner(ChargeMode::Ledger);
+        let buffer = owner.buffer(0, 1).unwrap();
+        assert_eq!((figures(), second.exported(), second.granted()), ((8192, 8192, 8192), 8192, 0));
+        let owner = owner.into_reservation(&second).unwrap_err();
+        drop(buffer);
+        let other = ledger.admit(1, 0).unwrap().remove(0).consumer("another task");
+        let owner = owner.into_reservation(&other).unwrap_err();
+        room.join(owner.into_reservation(&second).unwrap());
+        assert_eq!((figures(), second.exported(), second.granted()), ((8192, 0, 0), 0, 8192));
+
+        let (owner, back) = Block::try_new_in(&mut room, 4096, 0).unwrap().into_detached();
+        room.join(back);
+        assert_eq!((figures(), room.granted()), ((8192, 0, 0), 8192));
+        let owner = owner.into_reservation(&second).unwrap_err();
+        drop((owner, room.split(4096)));
+        assert_eq!((figures(), room.granted()), ((4096, 0, 0), 4096));
+        assert!(room.split(4097).is_none());
+        assert!(room.pass_to(&other).is_err(), "of another task");
+        assert_eq!(figures(), (0, 0, 0));
     }
 }

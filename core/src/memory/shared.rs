@@ -202,6 +202,14 @@ impl LedgerShared {
         });
     }
 
+    /// Puts exported bytes into a consumer's account of the same task again.
+    pub(super) fn import(&self, account: Account, bytes: u64) {
+        self.locked(|inner| {
+            self.exported.fetch_sub(bytes, Ordering::AcqRel);
+            inner.peak.add(account.name, bytes, self.granted(), inner.uncollected);
+        });
+    }
+
     /// Counts bytes as given back without the lock; the next one who needs them collects them.
     pub(super) fn release_later(&self, returned: &AtomicU64, bytes: u64) {
         self.exported.fetch_sub(bytes, Ordering::AcqRel);

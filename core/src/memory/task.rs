@@ -179,6 +179,10 @@ impl TaskShared {
         self.exported.fetch_add(bytes, Ordering::AcqRel);
     }
 
+    pub(super) fn sub_exported(&self, bytes: u64) {
+        self.exported.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
     pub(super) fn release_later(&self, bytes: u64) {
         self.exported.fetch_sub(bytes, Ordering::AcqRel);
         self.ledger.release_later(&self.returned, bytes);

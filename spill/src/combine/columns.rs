@@ -8,8 +8,8 @@ use arrow_schema::SchemaRef;
 use bywash_core::cast::{to_u32, to_usize};
 use bywash_core::column::{ColumnView, Layout};
 use bywash_core::combine::Merge;
-use bywash_core::combine::columns::{Aggregate, Aggregates, GroupKeys, GroupRows};
-use bywash_core::memory::{Area, Array, ChargeMode, Consumer, Reservation, TaskMemory};
+use bywash_core::combine::columns::{Aggregate, Aggregates, BatchRoom, GroupKeys, GroupRows};
+use bywash_core::memory::{Area, Array, ChargeMode, Consumer, TaskMemory};
 use bywash_core::policy::CombineSizing;
 use bywash_core::{Error, ErrorKind, Figure, Result};
 
@@ -86,26 +86,21 @@ pub struct ColumnCombiner {
 
 /// The groups of a finished [`ColumnCombiner`], as batches: the group columns, then the aggregates.
 ///
-/// A batch that does not fit beside those the caller still holds is `BudgetHeldByCaller`: nothing is
-/// lost, and after some were dropped it goes on. After another error it gives nothing more.
+/// The memory of a batch is held from birth; those that the caller keeps, charged to the ledger or the
+/// host, are replaced. Where that is in part only, batches are smaller. A batch of which not a row
+/// fits is `BudgetHeldByCaller` if what the caller keeps would make room, else `MemoryLimit`: nothing
+/// is lost, and the same groups come with a later call once there is memory. After another error, or
+/// one of the combiner itself, it gives nothing more.
 #[derive(Debug)]
 pub struct GroupBatches {
     combined: Combined<Aggregates>,
     /// Groups of its last batch that were given out.
     taken: usize,
     rows: GroupRows,
-    consumer: Consumer,
     mode: ChargeMode,
     /// What the next batch takes, kept from the combiner's table while it is filled.
-    room: Option<Room>,
+    room: BatchRoom,
     is_done: bool,
-}
-
-/// Memory set aside.
-#[derive(Debug)]
-enum Room {
-    Area { _area: Area },
-    Reserved { _reservation: Reservation },
 }
 
 /// Records on their way into the combiner.
@@ -239,8 +234,9 @@ impl ColumnCombiner {
         self.scratch.consumer.check_charge(mode)?;
         let Self { combiner, scratch: Scratch { consumer, parts }, rows, .. } = self;
         let combined = combiner.finish()?;
-        let room = Some(Room::Area { _area: parts.keys });
-        Ok(GroupBatches { combined, taken: 0, rows, consumer, mode, room, is_done: false })
+        // Not the combiner's any more: what a spill of it gives back is told from what it holds.
+        let room = BatchRoom::new(parts.keys.into_reservation().pass_to(&consumer)?);
+        Ok(GroupBatches { combined, taken: 0, rows, mode, room, is_done: false })
     }
 
     /// What was done so far. Takes no lock.
@@ -269,26 +265,32 @@ impl GroupBatches {
         self.combined.progress()
     }
 
-    fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
-        if self.taken == self.combined.batch().len() {
-            self.taken = 0;
-            if self.combined.next_batch()?.is_none() {
-                return Ok(None);
-            }
+    /// Has groups at hand; false when all were given out.
+    fn fill(&mut self) -> Result<bool> {
+        if self.taken < self.combined.batch().len() {
+            return Ok(true);
         }
+        self.taken = 0;
+        Ok(self.combined.next_batch()?.is_some())
+    }
+
+    /// Makes a batch of the groups at hand. Those that there is no memory for are not taken: they come
+    /// with the next call.
+    fn make(&mut self) -> Result<RecordBatch> {
         let (batch, taken) = (self.combined.batch(), self.taken);
         let group = |row: usize| (batch.key(taken + row), batch.value(taken + row));
         let (bytes, rows) = batch.capacity();
-        let room = self.rows.bytes_max(bytes, rows);
-        let rows = self.rows.rows_within(batch.len() - taken, group, room)?;
-        self.room = None;
-        let made = self.rows.batch(rows, group, &self.consumer, self.mode);
-        // Groups that there was no memory for are not taken: they come with the next call.
-        let made = made.map_err(|error| self.consumer.held_by_caller(error))?;
-        self.taken += rows;
-        let room = self.consumer.try_reserve(room);
-        self.room = room.ok().map(|reservation| Room::Reserved { _reservation: reservation });
-        Ok(Some(made))
+        let (full, left) = (self.rows.bytes_max(bytes, rows), batch.len() - taken);
+        self.room.take_back(full);
+        let mut needed = self.rows.plan_within(left, group, full)?;
+        if self.room.grow_now(needed).is_err() {
+            needed = self.rows.plan_within(left, group, self.room.bytes())?;
+            self.room.grow(needed)?;
+        }
+        let made = self.rows.batch(group, &mut self.room, self.mode)?;
+        self.taken += self.rows.planned_rows();
+        self.room.refill(full);
+        Ok(made)
     }
 }
 
@@ -299,16 +301,29 @@ impl Iterator for GroupBatches {
         if self.is_done {
             return None;
         }
-        let next = self.next_batch().transpose();
-        self.is_done = match &next {
-            Some(Err(error)) => error.kind() != ErrorKind::BudgetHeldByCaller,
-            next => next.is_none(),
+        let (next, goes_on) = match self.fill() {
+            Ok(true) => {
+                let made = self.make();
+                let goes_on = made.as_ref().map_or_else(loses_nothing, |_| true);
+                (Some(made), goes_on)
+            }
+            Ok(false) => (None, false),
+            Err(error) => (Some(Err(error)), false),
         };
+        if !goes_on {
+            self.is_done = true;
+            self.room.clear();
+        }
         next
     }
 }
 
 impl FusedIterator for GroupBatches {}
+
+/// Whether groups that a batch could not be made of can be had once there is memory.
+fn loses_nothing(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::MemoryLimit | ErrorKind::BudgetHeldByCaller)
+}
 
 /// How large a [`Scratch`] is.
 struct ScratchSize<'a> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bywash::{
     Codec, CombineProgress, CombineSpec, Combined, Combiner, Count, CountingSum, ErrorKind,
-    KeyValues, MemoryLedger, Merge, Slices,
+    KeyValues, MemoryLedger, Merge, Slices, TaskMemory,
 };
 
 use super::strain::{Strain, Strained};
@@ -368,7 +368,7 @@ impl CombineCase {
         }
         let share = records.len().div_ceil(self.map_sides.max(1)).max(1);
         for part in records.chunks(share).take(self.map_sides) {
-            let mut first = make(admit(ledger, minimum).expect("a task"))?;
+            let mut first = make(admit_next(ledger, minimum, strain.as_ref()))?;
             self.write(&mut first, &part.to_vec(), ledger, strain.as_ref(), rng)?;
             let mut combined = first.finish()?;
             while let Some(batch) = combined.next_batch()? {
@@ -435,6 +435,17 @@ impl CombineCase {
         }
         assert!(self.strained || ledger.over() == 0, "the budget holds");
     }
+}
+
+/// One more task beside those that hold memory. What is granted above a capacity that fell is no
+/// promise's: an admission may be refused then, but not once all memory is back.
+fn admit_next(ledger: &MemoryLedger, minimum: u64, strain: Option<&Strain>) -> TaskMemory {
+    let strain = match (admit(ledger, minimum), strain) {
+        (Err(_), Some(strain)) => strain,
+        (task, _) => return task.expect("a task"),
+    };
+    strain.let_go();
+    admit(ledger, minimum).expect("a task")
 }
 
 /// Fails if anything is left.

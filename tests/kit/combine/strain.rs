@@ -40,6 +40,13 @@ impl Strain {
         self.state().change();
     }
 
+    /// Gives all memory that was taken back, until the next move.
+    pub fn let_go(&self) {
+        let mut state = self.state();
+        state.held = None;
+        state.ledger.set_capacity(state.most);
+    }
+
     /// One call of a merge function: now and then memory moves.
     fn step(&self) {
         let mut state = self.state();

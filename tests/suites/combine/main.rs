@@ -5,6 +5,7 @@
 mod column_memory;
 mod columns;
 mod faults;
+mod held_room;
 mod large;
 mod levels;
 mod merges;

@@ -7,12 +7,14 @@
 mod aggregate;
 mod group_key;
 mod kind;
+mod room;
 mod rows;
 
 use crate::Error;
 
 pub use aggregate::{Aggregate, Aggregates};
 pub use group_key::GroupKeys;
+pub use room::BatchRoom;
 pub use rows::GroupRows;
 
 const DAMAGED: Error = Error::corrupt("a group is not what was written");

@@ -12,9 +12,10 @@ use super::DAMAGED;
 use super::aggregate::Aggregates;
 use super::group_key::{GroupKeys, KeyColumn, unescape, unescaped_len};
 use super::kind::Kind;
+use super::room::BatchRoom;
 use crate::block::shell_bytes;
 use crate::column::{Layout, Physical};
-use crate::memory::{Block, BlockOwner, ChargeMode, Consumer};
+use crate::memory::{Block, BlockOwner, ChargeMode};
 use crate::{Error, Result};
 
 /// Makes batches of groups: the group columns, then the aggregates.
@@ -25,6 +26,8 @@ pub struct GroupRows {
     layout: Layout,
     /// The parts of each column in the batch that is made.
     plan: Vec<Part>,
+    /// Rows and bytes of that batch.
+    planned: (usize, usize),
 }
 
 #[derive(Debug, Clone, Default)]
@@ -45,7 +48,12 @@ impl GroupRows {
         let fields = with_names_of_their_own(groups.chain(aggregates.fields().cloned()));
         let layout = Layout::try_new(Arc::new(Schema::new(fields)))?;
         let plan = vec![Part::default(); layout.nodes().len()];
-        Ok(Self { keys, aggregates, layout, plan })
+        Ok(Self { keys, aggregates, layout, plan, planned: (0, 0) })
+    }
+
+    /// Groups of the batch that is planned.
+    pub const fn planned_rows(&self) -> usize {
+        self.planned.0
     }
 
     /// The columns of the batches.
@@ -54,7 +62,7 @@ impl GroupRows {
     }
 
     /// Bytes that groups of so many bytes and rows need at most for a batch, or, where they have nulls
-    /// of fixed widths, as many of them as [`GroupRows::rows_within`] takes.
+    /// of fixed widths, as many of them as fit.
     pub fn bytes_max(&self, bytes: usize, rows: usize) -> u64 {
         // A value is no longer in a batch than in a key but for offsets and bits. A null is: there is
         // room for one row of them.
@@ -64,26 +72,25 @@ impl GroupRows {
         Block::bytes_to_keep(bytes, self.shell_bytes())
     }
 
-    /// How many of the first of `rows` groups, given by `group`, make a batch of at most `bytes`; one
-    /// at least.
+    /// Plans a batch of the first of `rows` groups, given by `group`, that fit into `bytes`, one at
+    /// least; what it takes.
     ///
     /// # Errors
     /// `Corrupt` for what is not groups of these columns.
-    pub fn rows_within<'a>(
+    pub fn plan_within<'a>(
         &mut self,
         rows: usize,
         group: impl Fn(usize) -> (&'a [u8], &'a [u8]),
         bytes: u64,
-    ) -> Result<usize> {
-        let mut rows = rows;
-        if self.null_bytes() == 0 {
-            return Ok(rows);
-        }
-        let shells = self.shell_bytes();
-        while rows > 1 && Block::bytes_to_keep(self.plan(rows, &group)?, shells) > bytes {
+    ) -> Result<u64> {
+        let (mut rows, shells) = (rows, self.shell_bytes());
+        loop {
+            let needed = Block::bytes_to_keep(self.plan(rows, &group)?, shells);
+            if rows <= 1 || needed <= bytes {
+                return Ok(needed);
+            }
             rows = rows.div_ceil(2);
         }
-        Ok(rows)
     }
 
     /// What a row whose group is all nulls takes in a batch and not in its key.
@@ -96,20 +103,19 @@ impl GroupRows {
         shell_bytes(&self.layout, 3 * self.plan.len())
     }
 
-    /// Makes a batch of `rows` groups, given by `group` as key and accumulator.
+    /// Makes the batch that was planned of these very groups, given as key and accumulator, in `room`.
     ///
     /// # Errors
-    /// `MemoryLimit` if the ledger has no room for it; `InvalidArgument` for a sum that its type does
+    /// `MemoryLimit` if the room does not hold it; `InvalidArgument` for a sum that its type does
     /// not hold; `Corrupt` for what is not groups of these columns.
     pub fn batch<'a>(
         &mut self,
-        rows: usize,
         group: impl Fn(usize) -> (&'a [u8], &'a [u8]),
-        consumer: &Consumer,
+        room: &mut BatchRoom,
         mode: ChargeMode,
     ) -> Result<RecordBatch> {
-        let bytes = self.plan(rows, &group)?;
-        let mut block = Block::try_new_to_keep(consumer, bytes, self.shell_bytes())?;
+        let (rows, bytes) = self.planned;
+        let mut block = room.block(bytes, self.shell_bytes())?;
         let mut data_ends: Vec<usize> = self.plan.iter().map(|part| part.data.start).collect();
         for row in 0..rows {
             let (mut key, accumulator) = group(row);
@@ -129,7 +135,7 @@ impl GroupRows {
                 part.set_validity(row, is_there, &mut block);
             }
         }
-        self.assemble(rows, block, mode)
+        self.assemble(rows, &room.owner(block, mode))
     }
 
     /// Works out where all columns go; the bytes of all.
@@ -177,27 +183,27 @@ impl GroupRows {
             });
             part.data = place(data);
         }
+        self.planned = (rows, end);
         Ok(end)
     }
 
-    fn assemble(&self, rows: usize, block: Block, mode: ChargeMode) -> Result<RecordBatch> {
-        let owner = block.into_owner(mode);
+    fn assemble(&self, rows: usize, owner: &Arc<BlockOwner>) -> Result<RecordBatch> {
         let schema = self.layout.schema();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.plan.len());
         let fields = self.layout.nodes().iter().zip(schema.fields());
         for ((node, field), part) in fields.zip(&self.plan) {
             let mut data = ArrayData::builder(field.data_type().clone()).len(rows);
             if part.nulls > 0 && node.physical != Physical::Null {
-                data = data.null_bit_buffer(Some(buffer(&owner, &part.validity)?));
+                data = data.null_bit_buffer(Some(buffer(owner, &part.validity)?));
             }
             match node.physical {
                 Physical::Null => {}
                 Physical::Bool | Physical::Fixed { .. } => {
-                    data = data.add_buffer(buffer(&owner, &part.values)?);
+                    data = data.add_buffer(buffer(owner, &part.values)?);
                 }
                 Physical::Variable { .. } => {
-                    data = data.add_buffer(buffer(&owner, &part.values)?);
-                    data = data.add_buffer(buffer(&owner, &part.data)?);
+                    data = data.add_buffer(buffer(owner, &part.values)?);
+                    data = data.add_buffer(buffer(owner, &part.data)?);
                 }
             }
             // Builds with full validation: UTF-8, offsets, lengths.
