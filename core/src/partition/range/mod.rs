@@ -28,7 +28,7 @@ struct Keys {
     bytes: Array<u8>,
     lens: Array<u8>,
     count: usize,
-    /// [`SortKey::fingerprint`] of those they were made by; 0 before the first.
+    /// [`SortKey::fingerprint`](crate::key::SortKey::fingerprint) of those they were made by; 0 before the first.
     form: u64,
 }
 
