@@ -31,7 +31,6 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-use arrow_schema::{DataType, Schema};
 use twox_hash::XxHash3_64;
 
 use crate::cast::to_u32;
@@ -157,11 +156,11 @@ fn key_column(layout: &Layout, wanted: SortColumn) -> Result<KeyColumn> {
             .with(Figure::Column, column)
             .with(Figure::Expected, layout.nodes().len())
     })?;
-    let data_type = data_type(layout.schema(), column);
-    let kind = kind::kind(data_type).ok_or_else(|| {
-        Error::new(ErrorKind::Unsupported, "values of this type have no order to sort by")
+    let field = layout.schema().field(column);
+    let kind = kind::kind(field.data_type()).ok_or_else(|| {
+        Error::new(ErrorKind::Unsupported, "values of this type have no order to sort by; cast it")
             .with(Figure::Column, column)
-            .with_detail(data_type.to_string())
+            .with_detail(format!("{} {}", field.name(), field.data_type()))
     })?;
     Ok(KeyColumn {
         node: column,
@@ -171,8 +170,4 @@ fn key_column(layout: &Layout, wanted: SortColumn) -> Result<KeyColumn> {
         descending,
         null_marker: if nulls_last { 2 } else { 0 },
     })
-}
-
-fn data_type(schema: &Schema, column: usize) -> &DataType {
-    schema.field(column).data_type()
 }

@@ -275,12 +275,14 @@ fn check(
 #[test]
 fn intervals_without_an_order_and_columns_that_are_not_there_are_refused() {
     use arrow_schema::IntervalUnit;
-    let field = |unit| Field::new("i", DataType::Interval(unit), true);
+    let field = |unit| Field::new("wait", DataType::Interval(unit), true);
     let schema = Schema::new(vec![field(IntervalUnit::DayTime), field(IntervalUnit::YearMonth)]);
     let layout = Layout::try_new(Arc::new(schema)).unwrap();
     let refused =
         |column| SortKey::try_new(&layout, &[SortColumn::ascending(column)]).map(drop).unwrap_err();
     assert_eq!(refused(0).kind(), ErrorKind::Unsupported);
+    let said = refused(0).to_string();
+    assert!(said.contains("no order to sort by; cast it: wait Interval("), "{said}");
     assert_eq!(refused(2).kind(), ErrorKind::InvalidArgument);
     assert!(SortKey::try_new(&layout, &[SortColumn::descending(1)]).unwrap().is_decisive());
 }

@@ -13,7 +13,7 @@ use arrow_cast::cast;
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bywash::{
-    Aggregate, ChargeMode, ColumnCombiner, CombineSpec, ErrorKind, GroupSpec, MemoryLedger,
+    Aggregate, ChargeMode, ColumnCombiner, CombineSpec, ErrorKind, Figure, GroupSpec, MemoryLedger,
 };
 use bywash_tests::case::admit;
 use bywash_tests::dirs::Dirs;
@@ -284,19 +284,25 @@ fn floats_group_and_order_as_sql_says() {
 
 #[test]
 fn a_sum_that_does_not_fit_is_an_error_and_never_wraps() {
-    let schema = Arc::new(Schema::new(vec![Field::new("d", DataType::Decimal128(38, 0), false)]));
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("x", DataType::Int64, true),
+        Field::new("d", DataType::Decimal128(38, 0), false),
+    ]));
     let most = 10i128.pow(38) - 1;
     let batch = |values: &[i128]| {
-        let values = Decimal128Array::from(values.to_vec()).with_precision_and_scale(38, 0);
-        RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(values.unwrap())]).unwrap()
+        let values =
+            Decimal128Array::from(values.to_vec()).with_precision_and_scale(38, 0).unwrap();
+        let others = Int64Array::from(vec![None; values.len()]);
+        RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(others), Arc::new(values)]).unwrap()
     };
-    let spec = GroupSpec::new(Arc::clone(&schema), &[], &[Aggregate::Sum(0)]).unwrap();
+    let spec = GroupSpec::new(Arc::clone(&schema), &[], &[Aggregate::Sum(1)]).unwrap();
     let groups = group(&spec, &[batch(&[most, -most, most])], 0).unwrap();
     assert_eq!(groups[0].column(0).as_primitive::<Decimal128Type>().value(0), most);
     for values in [&[most, 1][..], &[most, most], &[-most, -1]] {
         let error = group(&spec, &[batch(values)], 0).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-        assert!(error.to_string().contains("38 digits"), "{error}");
+        assert!(error.to_string().contains("38 digits; sum smaller groups"), "{error}");
+        assert_eq!(error.figure(Figure::Column), Some(1), "the column of the input");
     }
     // Integers cannot overflow it.
     let schema = Arc::new(Schema::new(vec![Field::new("i", DataType::Int64, false)]));

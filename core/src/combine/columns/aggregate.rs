@@ -315,7 +315,8 @@ impl Each {
         match self.what {
             What::SumInteger { .. } => {
                 let sum = wide(accumulator).cast_signed().checked_add(wide(other).cast_signed());
-                accumulator.copy_from_slice(&sum.ok_or(SUM_TOO_LARGE)?.to_le_bytes());
+                let sum = sum.ok_or_else(|| self.sum_too_large())?;
+                accumulator.copy_from_slice(&sum.to_le_bytes());
             }
             What::SumFloat => {
                 let sum = f64::from_bits(word(accumulator)) + f64::from_bits(word(other));
@@ -340,7 +341,7 @@ impl Each {
         match self.what {
             What::CountRows | What::Count => {
                 if i64::try_from(word(place)).is_err() {
-                    return Err(SUM_TOO_LARGE);
+                    return Err(COUNT_TOO_LARGE);
                 }
                 target.copy_from_slice(place);
                 return Ok(true);
@@ -352,7 +353,7 @@ impl Each {
         match self.what {
             What::SumInteger { .. } => {
                 if wide(value).cast_signed().unsigned_abs() >= DECIMAL_END {
-                    return Err(SUM_TOO_LARGE);
+                    return Err(self.sum_too_large());
                 }
                 target.copy_from_slice(value);
             }
@@ -371,6 +372,12 @@ impl Each {
             _ => target.copy_from_slice(value),
         }
         Ok(true)
+    }
+
+    /// Names the column by its index: text would take memory, and spills and finishes merge too.
+    #[cold]
+    fn sum_too_large(&self) -> Error {
+        SUM_TOO_LARGE.with(Figure::Column, self.index)
     }
 }
 
@@ -419,3 +426,5 @@ const DECIMAL_END: u128 = 10u128.pow(38);
 const SUM_TOO_LARGE: Error = Error::invalid(
     "a sum has more than 38 digits; sum smaller groups, or cast the column to doubles first",
 );
+const COUNT_TOO_LARGE: Error =
+    Error::invalid("a count has more than 63 bits; count smaller groups");
