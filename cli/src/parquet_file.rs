@@ -1,7 +1,8 @@
 //! A Parquet file written in bounded memory: row groups are closed by the bytes the writer holds.
 
 use std::fs::Permissions;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,12 +26,7 @@ impl<'a> ParquetFile<'a> {
     /// Starts a file beside its final place, with the mode the user's umask gives; never over
     /// anything that is there.
     pub(crate) fn create(path: &'a Path, schema: &arrow_schema::SchemaRef) -> Result<Self> {
-        if path.symlink_metadata().is_ok() {
-            return Err(Failure::new(format!(
-                "{} is there already; remove it or give another --out",
-                path.display()
-            )));
-        }
+        refuse_no_new_file(path)?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or_else(|| Path::new("."));
         let file = tempfile::Builder::new()
@@ -81,6 +77,31 @@ impl<'a> ParquetFile<'a> {
         let bytes = file.as_file().metadata().at(self.path)?.len();
         file.persist_noclobber(self.path).map_err(|error| error.error).at(self.path)?;
         Ok(bytes)
+    }
+}
+
+/// Refuses what cannot become the name of a new file: the temporary one would say so only when all
+/// the work was done.
+fn refuse_no_new_file(path: &Path) -> Result<()> {
+    let bytes = path.as_os_str().as_bytes();
+    // Not by the parts of a path, which leave such ends out.
+    if let Some([] | b"." | b"..") = bytes.rsplit(|byte| *byte == b'/').next() {
+        return Err(Failure::new(format!(
+            "--out {} names a directory; end it with the name of a file",
+            path.display()
+        )));
+    }
+    match path.symlink_metadata() {
+        Ok(_) => Err(Failure::new(format!(
+            "{} is there already; remove it or give another --out",
+            path.display()
+        ))),
+        // The directory may be missing as well; making a file in it tells.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Failure::new(format!(
+            "--out {} cannot be the name of a file: {error}; give another",
+            path.display()
+        ))),
     }
 }
 
