@@ -11,7 +11,6 @@ pub use self::shared::{
     Memory, MemoryArgs, ReportArgs, SpillArgs, SpillMemoryBacked, parse_memory,
 };
 use crate::sizes::{parse_positive_size, parse_size};
-use crate::sort::By;
 
 /// A shuffle that cannot overflow its memory budget.
 #[derive(Debug, Parser)]
@@ -80,8 +79,8 @@ pub struct ShuffleArgs {
     /// Parquet files of one schema.
     #[arg(required = true, value_name = "IN.parquet")]
     pub inputs: Vec<PathBuf>,
-    /// Columns whose hash places a row.
-    #[arg(long, required = true, value_delimiter = ',', value_name = "COL[,COL]")]
+    /// Columns whose hash places a row. Give one with a comma in its name an option of its own.
+    #[arg(long, required = true, value_name = "COL[,COL]")]
     pub by: Vec<String>,
     /// Number of partitions.
     #[arg(long, value_parser = parse_count, allow_negative_numbers = true)]
@@ -131,8 +130,9 @@ pub struct SortArgs {
     ///
     /// Each is ascending with nulls first, or descending with nulls last, unless it says otherwise:
     /// COL:desc, COL:nulls-last, COL:desc:nulls-first. Equal rows stay in the order of the files.
-    #[arg(long, required = true, value_delimiter = ',', value_name = "COL[:desc][:nulls-last],..")]
-    pub by: Vec<By>,
+    /// Give a column with a comma in its name an option of its own.
+    #[arg(long, required = true, value_name = "COL[:desc][:nulls-last],..")]
+    pub by: Vec<String>,
     #[command(flatten)]
     pub budget: MemoryArgs,
     /// Codec of what is spilled: none, lz4, zstd or zstd:LEVEL.
@@ -154,20 +154,21 @@ pub struct GroupArgs {
     /// Parquet files of one schema.
     #[arg(required = true, value_name = "IN.parquet")]
     pub inputs: Vec<PathBuf>,
-    /// Columns to group by. Nulls are equal, all NaN are equal, -0.0 equals 0.0.
-    #[arg(long, required = true, value_delimiter = ',', value_name = "COL[,COL]")]
+    /// Columns to group by. Nulls are equal, all NaN are equal, -0.0 equals 0.0. Give one with a comma
+    /// in its name an option of its own, here and below.
+    #[arg(long, required = true, value_name = "COL[,COL]")]
     pub by: Vec<String>,
     /// Columns to sum: integers and decimals exactly, to decimals of 38 digits; floats to doubles.
-    #[arg(long, value_delimiter = ',', value_name = "COL[,COL]")]
+    #[arg(long, value_name = "COL[,COL]")]
     pub sum: Vec<String>,
     /// Columns to take the least value of.
-    #[arg(long, value_delimiter = ',', value_name = "COL[,COL]")]
+    #[arg(long, value_name = "COL[,COL]")]
     pub min: Vec<String>,
     /// Columns to take the greatest value of; NaN is above everything.
-    #[arg(long, value_delimiter = ',', value_name = "COL[,COL]")]
+    #[arg(long, value_name = "COL[,COL]")]
     pub max: Vec<String>,
     /// Columns to count the values of that are not null.
-    #[arg(long, value_delimiter = ',', value_name = "COL[,COL]")]
+    #[arg(long, value_name = "COL[,COL]")]
     pub count: Vec<String>,
     /// Count the rows of each group.
     #[arg(long)]

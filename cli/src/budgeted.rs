@@ -122,6 +122,11 @@ impl<'a> Budgeted<'a> {
         &self.metrics
     }
 
+    /// What is read.
+    pub(crate) const fn input(&self) -> &'a Input {
+        self.work.input
+    }
+
     /// What tells threads to stop.
     pub(crate) const fn watch(&self) -> &Watch {
         &self.watch

@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bywash::{Aggregate, ChargeMode, ColumnCombiner, CombineProgress, CombineSpec, GroupSpec};
+use bywash::{
+    Aggregate, ChargeMode, ColumnCombiner, CombineProgress, CombineSpec, Figure, GroupSpec,
+};
 use serde::Serialize;
 
 use crate::args::GroupArgs;
@@ -20,7 +22,7 @@ use crate::sizes::human_size;
 pub(crate) fn run(args: &GroupArgs) -> Result<()> {
     args.budget.check()?;
     let input = Input::open(&args.inputs)?;
-    let by = input.columns(&args.by)?;
+    let by = input.listed_columns(&args.by)?;
     let spec = GroupSpec::new(Arc::clone(input.schema()), &by, &aggregates(args, &input)?)?
         .with_combine(CombineSpec::new().with_codec(args.codec));
     // Refused now, not after all rows were grouped.
@@ -58,7 +60,7 @@ pub(crate) fn run(args: &GroupArgs) -> Result<()> {
 fn aggregates(args: &GroupArgs, input: &Input) -> Result<Vec<Aggregate>> {
     let mut aggregates = Vec::new();
     let mut add = |names: &[String], aggregate: fn(usize) -> Aggregate| {
-        aggregates.extend(input.columns(names)?.into_iter().map(aggregate));
+        aggregates.extend(input.listed_columns(names)?.into_iter().map(aggregate));
         Ok::<_, Failure>(())
     };
     add(&args.sum, Aggregate::Sum)?;
@@ -83,19 +85,29 @@ fn group(
     spec: &GroupSpec,
     mut file: ParquetFile<'_>,
 ) -> Result<GroupDone> {
+    let named = |error| with_column_name(error, budgeted.input());
     let mut combiner = ColumnCombiner::new(spec, budgeted.task()?, budgeted.spill_dirs())?;
     budgeted.metrics().watch_column_combiner(&combiner);
     for batch in budgeted.read() {
         let batch = batch?;
-        combiner.write(&batch)?;
+        combiner.write(&batch).map_err(named)?;
         budgeted.advance(batch.num_rows());
     }
-    let mut groups = combiner.finish(ChargeMode::Ledger)?;
+    let mut groups = combiner.finish(ChargeMode::Ledger).map_err(named)?;
     for batch in groups.by_ref() {
-        file.write(&batch?)?;
+        file.write(&batch.map_err(named)?)?;
         budgeted.poll();
     }
     Ok(GroupDone { file_bytes: file.publish()?, progress: groups.progress() })
+}
+
+/// An error that knows its column by number, with the name.
+fn with_column_name(error: bywash::Error, input: &Input) -> Failure {
+    let index = error.figure(Figure::Column).and_then(|index| usize::try_from(index).ok());
+    match index.and_then(|index| input.schema().fields().get(index)) {
+        Some(field) => Failure::new(format!("column `{}`: {error}", field.name())),
+        None => error.into(),
+    }
 }
 
 /// What a group did and what it took.

@@ -81,15 +81,22 @@ impl Input {
         names.iter().map(|name| self.column(name)).collect()
     }
 
-    fn column(&self, name: &str) -> Result<usize> {
+    /// Whether a column has this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.schema.fields().iter().any(|field| field.name() == name)
+    }
+
+    /// The index of the column of this name, as [`Input::columns`].
+    pub(crate) fn column(&self, name: &str) -> Result<usize> {
         let fields = self.schema.fields();
         let known: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
         let mut places = (0..known.len()).filter(|&place| known[place] == name);
         match (places.next(), places.next()) {
             (Some(place), None) => Ok(place),
             (None, _) => Err(Failure::new(format!(
-                "there is no column `{name}`; the columns are {}",
-                known.join(", ")
+                "there is no column `{name}`; the columns are {}{}",
+                known.join(", "),
+                if known.iter().any(|name| name.contains(',')) { COMMA } else { "" }
             ))),
             (Some(_), Some(_)) => Err(Failure::new(format!(
                 "two columns are named `{name}`; rename one, or name other columns of {}",
@@ -267,5 +274,7 @@ fn merge_fields(
     Ok(())
 }
 
+const COMMA: &str =
+    "; one with a comma in its name needs an option of its own, such as --by a --by b,c";
 const BATCH_ROWS_MAX: usize = 8192;
 const BATCH_BYTES: u64 = 1 << 20;

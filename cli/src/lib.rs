@@ -20,6 +20,7 @@ pub mod input;
 mod job;
 #[doc(hidden)]
 pub mod lineitem;
+mod listed;
 mod metrics_file;
 mod parquet_file;
 #[doc(hidden)]

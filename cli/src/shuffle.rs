@@ -23,10 +23,10 @@ use crate::totals;
 pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
     args.budget.check()?;
     let input = Input::open(&args.inputs)?;
-    let by = input.columns(&args.by)?;
+    let by = input.listed(&args.by);
+    let hash = Partitioning::Hash(input.columns(&by)?);
     let spec =
-        ShuffleSpec::new(Arc::clone(input.schema()), args.partitions, Partitioning::Hash(by))?
-            .with_codec(args.codec);
+        ShuffleSpec::new(Arc::clone(input.schema()), args.partitions, hash)?.with_codec(args.codec);
     let tasks = usize::try_from(args.tasks).unwrap_or(usize::MAX);
     job::refuse_used(&args.out)?;
     let work = Work {
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &ShuffleArgs) -> Result<()> {
     };
     let pieces = input.deal(tasks);
     let (done, resources) = budgeted.run(|| run.all(pieces.clone()))?;
-    let job = describe_job(args, &spec, &done, pieces);
+    let job = describe_job(args, by, &spec, &done, pieces);
     job.publish(&args.out)?;
     report::print(&describe(args, &job, &done, resources), args.report.json)
 }
@@ -178,13 +178,14 @@ fn describe(
 
 fn describe_job(
     args: &ShuffleArgs,
+    by: Vec<String>,
     spec: &ShuffleSpec,
     done: &[TaskDone],
     pieces: Vec<Vec<Piece>>,
 ) -> Job {
     Job {
         version: job::VERSION,
-        by: args.by.clone(),
+        by,
         partitions: args.partitions,
         codec: args.codec.to_string(),
         schema_fingerprint: format!("{:016x}", spec.fingerprint()),

@@ -1,7 +1,6 @@
 //! `bywash sort`: Parquet files into one Parquet file in the order of columns, inside a budget.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use bywash::{ChargeMode, SortColumn, SortProgress, SortSpec, Sorter, minimum_sort_budget};
@@ -11,6 +10,7 @@ use crate::args::SortArgs;
 use crate::budgeted::{Budgeted, Work, Workers};
 use crate::failure::{Failure, Result};
 use crate::input::Input;
+use crate::listed;
 use crate::parquet_file::ParquetFile;
 use crate::report::{self, SpillCount};
 use crate::resources::Resources;
@@ -25,20 +25,20 @@ pub struct By {
     nulls_last: bool,
 }
 
-impl FromStr for By {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        // Names may have colons: only what is known is taken off the end.
+impl By {
+    /// Reads `text` for columns of which `has` knows the names.
+    fn read(text: &str, has: impl Fn(&str) -> bool) -> Result<Self, String> {
         let (mut name, mut descending, mut nulls_last) = (text, None, None);
-        while let Some((before, word)) = name.rsplit_once(':') {
+        // Names may have colons, and end as if they said how to sort: only what is known is taken off
+        // the end, and nothing of a name that there is.
+        while let Some((before, word)) = name.rsplit_once(':').filter(|_| !has(name)) {
             let taken = match word {
                 "asc" | "desc" => descending.replace(word == "desc").is_none(),
                 "nulls-first" | "nulls-last" => nulls_last.replace(word == "nulls-last").is_none(),
                 _ => break,
             };
             if !taken {
-                return Err(format!("`{text}` says twice how to sort"));
+                return Err(format!("`{text}` says twice how to sort; {WORDS}"));
             }
             name = before;
         }
@@ -64,7 +64,8 @@ impl fmt::Display for By {
 pub(crate) fn run(args: &SortArgs) -> Result<()> {
     args.budget.check()?;
     let input = Input::open(&args.inputs)?;
-    let columns = columns(args, &input)?;
+    let by = by(args, &input)?;
+    let columns = columns(&by, &input)?;
     let spec = SortSpec::new(Arc::clone(input.schema()), &columns)?.with_codec(args.codec);
     // Refused now, not after all rows were sorted.
     let file = ParquetFile::create(&args.out, input.schema())?;
@@ -82,7 +83,7 @@ pub(crate) fn run(args: &SortArgs) -> Result<()> {
     let progress = done.progress;
     let report = SortReport {
         rows: progress.write.rows,
-        by: args.by.iter().map(By::to_string).collect(),
+        by: by.iter().map(By::to_string).collect(),
         input_bytes: progress.write.bytes,
         file_bytes: done.file_bytes,
         spills: totals::spill_counts(&progress.write),
@@ -95,14 +96,24 @@ pub(crate) fn run(args: &SortArgs) -> Result<()> {
     report::print(&report, args.report.json)
 }
 
-fn columns(args: &SortArgs, input: &Input) -> Result<Vec<SortColumn>> {
-    let names: Vec<String> = args.by.iter().map(|by| by.name.clone()).collect();
-    let columns = input.columns(&names)?.into_iter().zip(&args.by).map(|(column, by)| SortColumn {
-        column,
-        descending: by.descending,
-        nulls_last: by.nulls_last,
-    });
-    Ok(columns.collect())
+/// What `--by` lists.
+fn by(args: &SortArgs, input: &Input) -> Result<Vec<By>> {
+    let has = |name: &str| input.has(name);
+    let is_column = |text: &str| By::read(text, has).is_ok_and(|by| has(&by.name));
+    let listed = listed::split(&args.by, is_column).into_iter();
+    listed.map(|text| By::read(text, has).map_err(Failure::new)).collect()
+}
+
+fn columns(by: &[By], input: &Input) -> Result<Vec<SortColumn>> {
+    let column = |by: &By| {
+        let column = input.column(&by.name).map_err(|failure| match by.name.contains(':') {
+            true => Failure::new(format!("{failure}; {WORDS}")),
+            false => failure,
+        })?;
+        let By { descending, nulls_last, .. } = *by;
+        Ok(SortColumn { column, descending, nulls_last })
+    };
+    by.iter().map(column).collect()
 }
 
 /// What the work leaves for the report.
@@ -173,19 +184,34 @@ impl fmt::Display for SortReport {
     }
 }
 
+const WORDS: &str = "after a column and a colon comes one of asc and desc, one of nulls-first and nulls-last, or \
+     one of each";
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn reads_columns_as_they_are_written() {
-        let by = |text: &str| text.parse::<By>().map(|by| by.to_string());
+        let by = |text: &str| By::read(text, |_| false).map(|by| by.to_string());
         assert_eq!(by("a").unwrap(), "a:asc:nulls-first");
         assert_eq!(by("a:desc").unwrap(), "a:desc:nulls-last");
         assert_eq!(by("a:desc:nulls-first").unwrap(), "a:desc:nulls-first");
         assert_eq!(by("a:nulls-last").unwrap(), "a:asc:nulls-last");
         assert_eq!(by("x:y:asc").unwrap(), "x:y:asc:nulls-first");
         assert!(by(":desc").unwrap_err().contains("COL:desc"));
-        assert!(by("a:asc:desc").unwrap_err().contains("twice"));
+        let twice = by("a:asc:desc").unwrap_err();
+        assert!(twice.contains("twice") && twice.contains("one of nulls-first"), "{twice}");
+    }
+
+    #[test]
+    fn a_column_is_its_name_however_it_ends() {
+        let by = |text: &str| {
+            By::read(text, |name| ["b", "b:desc", ":asc"].contains(&name)).unwrap().to_string()
+        };
+        assert_eq!(by("b:desc"), "b:desc:asc:nulls-first");
+        assert_eq!(by("b:desc:desc:nulls-first"), "b:desc:desc:nulls-first");
+        assert_eq!(by("b:asc"), "b:asc:nulls-first");
+        assert_eq!(by(":asc"), ":asc:asc:nulls-first");
     }
 }

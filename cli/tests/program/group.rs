@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray};
+use arrow_array::{ArrayRef, Decimal128Array, Float64Array, Int64Array, StringArray};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use crate::kit::{fail, on_disk, report, rows, sorted, succeed, text, write_parquet};
@@ -170,4 +170,35 @@ fn finds_a_budget_and_follows_it() {
     assert_eq!(found["groups"], 50_000, "{found}");
     assert_eq!(found["auto"]["found"]["bytes"], found["budget_bytes"], "{found}");
     assert!(found["auto"]["polls"].as_u64().unwrap() > 0, "{found}");
+}
+
+#[test]
+fn columns_with_commas_in_their_names_have_options_of_their_own() {
+    let dir = on_disk();
+    let path = dir.path().join("in.parquet");
+    let numbers = || -> ArrayRef { Arc::new(Int64Array::from(vec![7, 7])) };
+    write_parquet(&path, vec![("a", numbers()), ("b,c", numbers()), ("n", numbers())], 10);
+    let out = dir.path().join("out.parquet");
+    let fixed = ["group", text(&path), "--memory", "8MiB", "--out", text(&out)];
+    let more = ["--by", "b,c", "--by", "a,n", "--sum", "b,c", "--max", "a,n"];
+    succeed(&[&fixed[..], &more].concat());
+    assert_eq!(rows(&out), ["7|7|7|14|7|7"]);
+    fs::remove_file(&out).unwrap();
+    let error = fail(&[&fixed[..], &["--by", "a,b,c"]].concat());
+    assert!(error.contains("`b`") && error.contains("--by a --by b,c"), "{error}");
+}
+
+#[test]
+fn a_sum_of_too_many_digits_names_its_column() {
+    let dir = on_disk();
+    let path = dir.path().join("in.parquet");
+    let most = Decimal128Array::from(vec![10i128.pow(38) - 1; 2]);
+    let most = most.with_precision_and_scale(38, 0).unwrap();
+    let keys = Int64Array::from(vec![1, 1]);
+    write_parquet(&path, vec![("key", Arc::new(keys)), ("price", Arc::new(most))], 10);
+    let out = dir.path().join("out.parquet");
+    let args = ["--by", "key", "--sum", "price", "--memory", "8MiB", "--out", text(&out)];
+    let error = fail(&[&["group", text(&path)], &args[..]].concat());
+    assert!(error.contains("column `price`: a sum has more than 38 digits"), "{error}");
+    assert!(error.contains("cast the column to doubles first"), "{error}");
 }

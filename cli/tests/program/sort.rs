@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::{Float64Array, Int64Array, StringArray};
+use arrow_array::types::IntervalDayTime;
+use arrow_array::{ArrayRef, Float64Array, Int64Array, IntervalDayTimeArray, StringArray};
 
 use crate::kit::{bywash, fail, misuse, on_disk, report, rows, succeed, text, write_parquet};
 
@@ -133,10 +134,12 @@ fn says_what_is_wrong_before_it_reads() {
     assert!(error.contains("`kye`") && error.contains("key, float, word, number"), "{error}");
     let error = sort("key", "10KiB");
     assert!(error.contains("give at least"), "{error}");
-    assert!(
-        misuse(&["sort", one, "--by", ":desc", "--memory", "1g", "--out", "x"])
-            .contains("COL:desc")
-    );
+    assert!(sort(":desc", "64MiB").contains("COL:desc"));
+    for by in ["key:up", "key:asc:desc", "key:desc:up"] {
+        let error = sort(by, "64MiB");
+        let words = ["asc and desc", "nulls-first and nulls-last"];
+        assert!(error.contains(by) && words.iter().all(|word| error.contains(word)), "{error}");
+    }
     assert!(!out.exists());
     let below =
         |memory: &str| misuse(&["sort", one, "--by", "key", "--memory", memory, "--out", "x"]);
@@ -166,4 +169,73 @@ fn says_what_is_wrong_before_it_reads() {
     assert!(error.contains("is there already"), "{error}");
     assert_eq!(fs::read(&out).unwrap(), before);
     assert!(bywash(&["help", "sort"]).status.success());
+}
+
+#[test]
+fn sorts_by_columns_with_commas_and_colons_in_their_names() {
+    let dir = on_disk();
+    let path = dir.path().join("in.parquet");
+    let numbers = |values: [i64; 4]| -> ArrayRef { Arc::new(Int64Array::from(values.to_vec())) };
+    let columns = vec![
+        ("a", numbers([1, 2, 1, 2])),
+        ("b:desc", numbers([3, 4, 4, 3])),
+        ("c,d", numbers([1, 2, 3, 4])),
+    ];
+    write_parquet(&path, columns, 10);
+    let out = dir.path().join("out.parquet");
+    let run = |by: &[&str]| -> Vec<String> {
+        let by = by.iter().flat_map(|by| ["--by", by]);
+        let fixed = ["sort", text(&path), "--memory", "8MiB", "--out", text(&out)];
+        succeed(&fixed.into_iter().chain(by).collect::<Vec<_>>());
+        let found = rows(&out).into_iter().map(|row| row.rsplit_once('|').unwrap().1.to_owned());
+        let found = found.collect();
+        fs::remove_file(&out).unwrap();
+        found
+    };
+    assert_eq!(run(&["c,d"]), ["1", "2", "3", "4"]);
+    assert_eq!(run(&["c,d:desc"]), ["4", "3", "2", "1"]);
+    assert_eq!(run(&["a,b:desc"]), ["1", "3", "4", "2"]);
+    assert_eq!(run(&["a:desc", "c,d:desc"]), ["4", "2", "3", "1"]);
+    assert_eq!(run(&["b:desc:desc,a"]), ["3", "2", "1", "4"]);
+    let error = fail(&["sort", text(&path), "--memory", "8MiB", "--out", "x", "--by", "a,c,d"]);
+    assert!(error.contains("`c`") && error.contains("--by a --by b,c"), "{error}");
+}
+
+#[test]
+fn names_the_column_that_has_no_order() {
+    let dir = on_disk();
+    let path = dir.path().join("in.parquet");
+    let waits = IntervalDayTimeArray::from(vec![IntervalDayTime::new(1, 2)]);
+    write_parquet(&path, vec![("wait", Arc::new(waits))], 10);
+    let error =
+        fail(&["sort", text(&path), "--by", "wait", "--memory", "8MiB", "--out", text(&path)]);
+    assert!(error.contains("no order to sort by; cast it: wait Interval("), "{error}");
+}
+
+#[test]
+fn refuses_what_cannot_be_a_file_before_it_reads() {
+    let dir = on_disk();
+    let inputs = inputs(dir.path(), 10);
+    let bytes = fs::read(&inputs[0]).unwrap();
+    // Reading any of it would fail: only the footer is left.
+    let footer = u32::from_le_bytes(bytes[bytes.len() - 8..][..4].try_into().unwrap());
+    let pages = bytes.len() - 8 - usize::try_from(footer).unwrap();
+    let damaged = [&vec![0xff; pages][..], &bytes[pages..]].concat();
+    fs::write(&inputs[0], damaged).unwrap();
+    let long = "n".repeat(256);
+    for (name, why) in [
+        ("foo.parquet/", "names a directory"),
+        ("new/.", "names a directory"),
+        ("new/..", "names a directory"),
+        ("a.parquet/foo.parquet", "cannot be the name of a file"),
+        (&long, "cannot be the name of a file"),
+    ] {
+        let out = format!("{}/{name}", dir.path().display());
+        for command in ["sort", "group"] {
+            let by = ["--by", "key", "--memory", "8MiB", "--out", &out];
+            let error = fail(&[&[command, text(&inputs[0])], &by[..]].concat());
+            assert!(error.contains(&format!("--out {out} ")) && error.contains(why), "{error}");
+        }
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left");
 }
