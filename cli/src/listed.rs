@@ -7,7 +7,7 @@ use crate::failure::Result;
 use crate::input::Input;
 
 /// What the values of an option list. `is_column` says whether a text is one column as it stands.
-pub(crate) fn split<'a>(values: &'a [String], is_column: impl Fn(&str) -> bool) -> Vec<&'a str> {
+pub(crate) fn split(values: &[String], is_column: impl Fn(&str) -> bool) -> Vec<&str> {
     let mut listed = Vec::with_capacity(values.len());
     for value in values {
         if is_column(value) {

@@ -106,9 +106,9 @@ fn by(args: &SortArgs, input: &Input) -> Result<Vec<By>> {
 
 fn columns(by: &[By], input: &Input) -> Result<Vec<SortColumn>> {
     let column = |by: &By| {
-        let column = input.column(&by.name).map_err(|failure| match by.name.contains(':') {
-            true => Failure::new(format!("{failure}; {WORDS}")),
-            false => failure,
+        let has_colon = by.name.contains(':');
+        let column = input.column(&by.name).map_err(|failure| {
+            if has_colon { Failure::new(format!("{failure}; {WORDS}")) } else { failure }
         })?;
         let By { descending, nulls_last, .. } = *by;
         Ok(SortColumn { column, descending, nulls_last })

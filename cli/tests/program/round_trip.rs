@@ -247,3 +247,17 @@ fn a_killed_shuffle_leaves_what_the_next_one_sweeps_or_refuses() {
     assert_eq!(left.len(), 4, "data, index, schema and job: {left:?}");
     succeed(&["demo-verify", text(&out), text(&input)]);
 }
+
+#[test]
+fn a_column_with_a_comma_in_its_name_places_rows() {
+    let dir = on_disk();
+    let file = dir.path().join("small.parquet");
+    let numbers = || Arc::new(Int64Array::from(vec![3, 1, 2]));
+    write_parquet(&file, vec![("a", numbers()), ("b,c", numbers())], 10);
+    let out = dir.path().join("out");
+    let arguments = ["shuffle", text(&file), "--by", "b,c", "--by", "a", "--partitions", "3"];
+    succeed(&[&arguments[..], &["--memory", "64MiB", "--out", text(&out)]].concat());
+    // The check reads the names in job.json, each as it stands.
+    let verified = succeed(&["demo-verify", text(&out), text(&file)]);
+    assert!(verified.contains("\"first_difference\": null"), "{verified}");
+}
