@@ -2,6 +2,7 @@
 //! the data, and [`bywash::OutputDir::remove_output`] removes it in any case; also when storage fails
 //! or the process is killed at any operation of that, and when two are at it at once.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -10,7 +11,7 @@ use bywash_spill::StoreOp;
 
 use super::failing::{FAULTS, NOTHING};
 use super::ground::{Ground, Opened, Variant};
-use super::killed::{argument, parse};
+use super::killed::{KILLED, argument, parse};
 use super::points::{Covered, Points};
 use super::workload::{MAP, Workload};
 use crate::faults::{Fault, FaultStore, Repeat};
@@ -206,7 +207,8 @@ pub fn killed(
         let word = if mode == Mode::Heal { HEAL } else { REMOVE };
         let argument = format!("{word}{}", argument(workload, &ground, (at, fault)));
         let killed = command(&argument).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        assert!(!killed.expect("a child").success(), "{place}: the child has this operation");
+        let killed = killed.expect("a child").signal();
+        assert_eq!(killed, KILLED, "{place}: the child has this operation");
         let store = ground.store();
         let dirs = ground.open(&store).expect("directories");
         let winner = written(workload, &dirs, 3).unwrap_or_else(|e| panic!("{place}: {e}"));

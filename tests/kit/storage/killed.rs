@@ -2,6 +2,7 @@
 //! the output, if there is to be one, is whole or absent, a sweep leaves nothing else, the next attempt
 //! succeeds.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -10,6 +11,9 @@ use super::ground::{Ground, Variant};
 use super::points::{Covered, Points};
 use super::workload::Workload;
 use crate::faults::{Fault, Repeat};
+
+/// How a child ends that was killed, and not by a failure of its own.
+pub(super) const KILLED: Option<i32> = Some(rustix::process::Signal::KILL.as_raw());
 
 /// The process killed at the chosen operations. `command` makes a command that hands its argument to
 /// [`super::child`].
@@ -31,7 +35,7 @@ pub fn everywhere(
             let killed = killed.expect("a child");
             let name = workload.name();
             let place = format!("{name}, {variant:?}: {fault:?} at operation {at}");
-            assert!(!killed.success(), "{place}: the child has this operation");
+            assert_eq!(killed.signal(), KILLED, "{place}: the child has this operation");
             check(workload, &ground, &place);
         }
     }

@@ -221,31 +221,16 @@ impl Workload {
         workload
     }
 
-    /// Shuffles at the least budget.
-    pub fn shuffles() -> [Self; 5] {
-        [Self::tiny(), Self::several(), Self::merging(), Self::records(), Self::many_records()]
-    }
-
-    /// Sorts and combines.
-    pub fn engines() -> [Self; 5] {
-        [
-            Self::sorted(),
-            Self::sorted_late(),
-            Self::combined(),
-            Self::combined_by_key(),
-            Self::combined_late(),
-        ]
-    }
-
-    /// All of these.
+    /// All but the roomy one.
     pub fn all() -> impl Iterator<Item = Self> {
-        Self::shuffles().into_iter().chain(Self::engines())
+        ALL.into_iter().map(|(_, make)| make())
     }
 
-    /// The one of that name.
+    /// The one of that name; no other is made, for each of many processes asks for one.
     pub fn of_name(name: &str) -> Self {
-        let found = Self::all().find(|one| one.name == name);
-        found.expect("a workload's name")
+        let found = ALL.into_iter().find(|(known, _)| *known == name);
+        let (_, make) = found.expect("a workload's name");
+        make()
     }
 
     /// Its name.
@@ -410,6 +395,22 @@ impl Attempt {
     }
 }
 
+type Make = fn() -> Workload;
+
+/// Shuffles at the least budget, then sorts and combines, by their names.
+const ALL: [(&str, Make); 10] = [
+    ("tiny", Workload::tiny),
+    ("several", Workload::several),
+    ("merging", Workload::merging),
+    ("records", Workload::records),
+    ("many-records", Workload::many_records),
+    ("sorted", Workload::sorted),
+    ("sorted-late", Workload::sorted_late),
+    ("combined", Workload::combined),
+    ("combined-by-key", Workload::combined_by_key),
+    ("combined-late", Workload::combined_late),
+];
+
 /// The map that all attempts are at.
 pub(super) const MAP: MapId = MapId(7);
 
@@ -428,3 +429,15 @@ fn text(error: impl std::fmt::Display) -> String {
 }
 
 const OTHERWISE: Error = Error::invalid("this workload is written another way");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_found_by_its_name() {
+        for (name, make) in ALL {
+            assert_eq!(make().name(), name);
+        }
+    }
+}
